@@ -1,0 +1,254 @@
+"""Exactly once: rows, offsets and ledger in one transaction, and where to go on after anything."""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import cast
+from uuid import UUID
+
+import asyncpg
+import numpy as np
+import pyarrow as pa
+
+from schemas.batches import Batch, Claim, Record, Reject, Rows, Source
+from schemas.errors import Temporary
+from schemas.named_queries import load
+from sinks.copy import Connection, copy_good_rows, copy_rows
+from sinks.outages import is_row_error
+
+_SQL = load("sinks.sql", "ingest.sql")
+_DAY = 86_400_000_000
+
+
+class Overtaken(Exception):
+    """Another writer, or our own commit whose answer got lost, has stored part of this batch.
+
+    `positions` says up to where: decode what lies behind it and write again.
+    """
+
+    def __init__(self, positions: dict[Source, int]) -> None:
+        super().__init__(f"already stored up to {positions}")
+        self.positions = positions
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a committed batch did, in samples."""
+
+    stored: int
+    dead_lettered: int
+
+
+Bury = Callable[[Sequence[Reject]], Awaitable[None]]
+"""Publishes dead letters and returns when they are acknowledged."""
+
+
+class Delivery:
+    """Writes batches for one consumer group."""
+
+    def __init__(
+        self, pool: "asyncpg.Pool[asyncpg.Record]", group: str, *, direct_compress: bool
+    ) -> None:
+        self._pool = pool
+        self._group = group
+        self._direct_compress = direct_compress
+        self._days: set[int] = set()
+        self._executions: set[bytes] = set()
+
+    async def positions(self, sources: Iterable[Source]) -> dict[Source, int]:
+        """Stored positions; partitions never seen are absent."""
+        wanted = sorted(sources)
+        rows = await self._pool.fetch(_SQL["positions"], self._group, *_columns(wanted))
+        return {Source(row["topic"], row["partition"]): row["next_offset"] for row in rows}
+
+    async def open(self, starts: dict[Source, int]) -> None:
+        """Record where consuming starts in partitions never seen before."""
+        sources = sorted(starts)
+        await self._pool.execute(
+            _SQL["open_positions"], self._group, *_columns(sources), [starts[s] for s in sources]
+        )
+
+    async def skip_gap(self, source: Source, *, lost: int, to: int, new_topic: bool) -> None:
+        """Record that Kafka deleted `lost` records before they were read, and go on at `to`."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(_SQL["restart_position"], self._group, *source, to, new_topic)
+            await self._count(connection, {source: Counter(lost=lost)})
+
+    async def write(self, batch: Batch, bury: Bury, deduplicated: dict[Source, int]) -> Written:
+        """Make a batch durable: rows, dead letters, ledger and offsets, or nothing of it.
+
+        `deduplicated` are samples of these partitions that were dropped because they are stored
+        already. Raises Overtaken, Temporary when the stored position lies before the batch, and what
+        asyncpg raises.
+        """
+        await self._make_room(batch)
+        if batch.rejects:
+            await bury(batch.rejects)
+        try:
+            return await self._write(batch, bury, deduplicated, careful=False)
+        except asyncpg.PostgresError as error:
+            if not is_row_error(error):
+                raise
+            # The days and executions we remember may have been dropped since: ask again, then look
+            # for the row.
+            self._days.clear()
+            self._executions.clear()
+            await self._make_room(batch)
+            return await self._write(batch, bury, deduplicated, careful=True)
+
+    async def _write(
+        self, batch: Batch, bury: Bury, deduplicated: dict[Source, int], *, careful: bool
+    ) -> Written:
+        rejects = list(batch.rejects)
+        samples, points = batch.samples, batch.points
+        async with self._pool.acquire() as connection, connection.transaction():
+            await self._lock(connection, batch.claims)
+            if self._direct_compress:
+                await connection.execute("SET LOCAL timescaledb.enable_direct_compress_copy = on")
+            if careful:
+                samples, refused = await _store(connection, "samples", batch, samples)
+                points, more = await _store(connection, "k6_samples", batch, points)
+                refused += more
+                if refused:
+                    await bury(refused)
+                    rejects += refused
+            else:
+                await copy_rows(connection, "samples", samples)
+                await copy_rows(connection, "k6_samples", points)
+            await self._count(connection, _tally(batch, samples, points, rejects, deduplicated))
+            await self._count_runs(connection, batch.records, points, rejects)
+            sources = sorted(batch.claims)
+            await connection.execute(
+                _SQL["move_positions"],
+                self._group,
+                *_columns(sources),
+                [batch.claims[s].end for s in sources],
+            )
+        return Written(samples.data.num_rows + points.data.num_rows, len(rejects))
+
+    async def _lock(self, connection: Connection, claims: dict[Source, Claim]) -> None:
+        rows = await connection.fetch(
+            _SQL["lock_positions"], self._group, *_columns(sorted(claims))
+        )
+        stored = {Source(row["topic"], row["partition"]): row["next_offset"] for row in rows}
+        ahead = {s: n for s, n in stored.items() if n > claims[s].start}
+        if ahead:
+            raise Overtaken(ahead)
+        behind = [s for s in claims if stored.get(s, -1) < claims[s].start]
+        if behind:
+            raise Temporary(
+                f"The stored position of {behind} lies before what was read: the database was put back "
+                "to an earlier state. Start again from its positions."
+            )
+
+    async def _make_room(self, batch: Batch) -> None:
+        days = set(np.unique(_micros(batch.samples) // _DAY).tolist()) - self._days
+        executions = _executions(batch.points) - self._executions
+        if days:
+            dates = [datetime.fromtimestamp(day * 86_400, UTC).date() for day in sorted(days)]
+            await self._pool.execute(_SQL["ensure_samples"], dates)
+            self._days |= days
+        if executions:
+            wanted = [UUID(bytes=execution) for execution in sorted(executions)]
+            await self._pool.execute(_SQL["ensure_executions"], wanted)
+            self._executions |= executions
+
+    async def _count(self, connection: Connection, tally: dict[Source, Counter[str]]) -> None:
+        sources = sorted(tally)
+        fields = ("received", "stored", "deduplicated", "dead_lettered", "lost")
+        await connection.execute(
+            _SQL["count_in_ledger"],
+            self._group,
+            *_columns(sources),
+            *([tally[s][field] for s in sources] for field in fields),
+        )
+
+    async def _count_runs(
+        self,
+        connection: Connection,
+        records: Sequence[Record],
+        points: Rows,
+        rejects: Sequence[Reject],
+    ) -> None:
+        stored: Counter[tuple[bytes, Source]] = Counter()
+        if points.data.num_rows:
+            # A record holds points of one execution: counting records is counting executions.
+            first = np.unique(points.record, return_index=True)[1]
+            executions = cast(
+                "list[bytes]",
+                points.data["execution_id"].take(pa.array(first.astype(np.int64))).to_pylist(),
+            )
+            counts = np.bincount(points.record)
+            for position, execution in zip(first, executions, strict=True):
+                record = records[points.record[position]]
+                stored[execution, _source(record)] += int(counts[points.record[position]])
+        buried = Counter(
+            (r.execution, _source(r.record)) for r in rejects if r.execution is not None
+        )
+        keys = sorted({*stored, *buried})
+        if keys:
+            await connection.execute(
+                _SQL["count_in_run_ledger"],
+                [UUID(bytes=execution) for execution, _ in keys],
+                *_columns([source for _, source in keys]),
+                [stored[key] for key in keys],
+                [buried[key] for key in keys],
+            )
+
+
+async def _store(
+    connection: Connection, table: str, batch: Batch, rows: Rows
+) -> tuple[Rows, list[Reject]]:
+    """COPY what the table takes; return that, and the rest as rejects."""
+    refused = await copy_good_rows(connection, table, rows)
+    executions = rows.data["execution_id"] if "execution_id" in rows.data.schema.names else None
+    rejects = [
+        Reject(
+            record=batch.records[rows.record[position]],
+            item=int(rows.item[position]),
+            reason="refused_by_database",
+            detail=message,
+            execution=executions[position].as_py() if executions is not None else None,
+        )
+        for position, message in refused
+    ]
+    kept = np.setdiff1d(np.arange(rows.data.num_rows), [position for position, _ in refused])
+    return rows.take(kept), rejects
+
+
+def _tally(
+    batch: Batch,
+    samples: Rows,
+    points: Rows,
+    rejects: Sequence[Reject],
+    deduplicated: dict[Source, int],
+) -> dict[Source, Counter[str]]:
+    tally: dict[Source, Counter[str]] = {source: Counter() for source in batch.claims}
+    for rows in (samples, points):
+        for index, count in enumerate(np.bincount(rows.record).tolist()):
+            if count:
+                tally[_source(batch.records[index])]["stored"] += count
+    for reject in rejects:
+        tally[_source(reject.record)]["dead_lettered"] += 1
+    for source, count in deduplicated.items():
+        tally[source]["deduplicated"] += count
+    for counter in tally.values():
+        counter["received"] = counter.total()
+    return tally
+
+
+def _source(record: Record) -> Source:
+    return Source(record.topic, record.partition)
+
+
+def _columns(sources: Sequence[Source]) -> tuple[list[str], list[int]]:
+    return [s.topic for s in sources], [s.partition for s in sources]
+
+
+def _executions(points: Rows) -> set[bytes]:
+    return set(cast("list[bytes]", points.data["execution_id"].unique().to_pylist()))
+
+
+def _micros(rows: Rows) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+    return np.asarray(rows.data["ts"].cast(pa.int64()))

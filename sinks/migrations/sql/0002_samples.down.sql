@@ -1,0 +1,3 @@
+DROP TABLE samples;
+DROP FUNCTION ensure_samples(date[]);
+DROP TABLE series;

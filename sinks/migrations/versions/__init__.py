@@ -1,0 +1,1 @@
+"""One module a revision; the SQL is in `sinks/migrations/sql`."""

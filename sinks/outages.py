@@ -1,0 +1,31 @@
+"""Tells the database's errors apart by what to do next: retry, find the bad row, or stop."""
+
+import asyncio
+
+import asyncpg
+
+from schemas.errors import HeadraceError, Permanent, Temporary
+
+OUTAGE = (OSError, asyncio.TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+"""What a call on the database may raise; pass it to `classify`."""
+
+_ROW = ("22", "23")
+"""SQLSTATE classes that one row causes: data exception, integrity violation."""
+
+_PERSON = ("0A", "28", "3D", "3F", "42")
+"""Classes that stay until a person acts: unsupported, not allowed in, no such database or table."""
+
+
+def is_row_error(error: BaseException) -> bool:
+    """Whether a row of the batch is to blame, so that the rest can be stored without it."""
+    return isinstance(error, asyncpg.PostgresError) and (error.sqlstate or "")[:2] in _ROW
+
+
+def classify(error: BaseException) -> HeadraceError:
+    """The same error as Temporary (all that may pass by itself) or Permanent."""
+    state = getattr(error, "sqlstate", None) or ""
+    if state[:2] in _PERSON:
+        return Permanent(
+            f"The database refuses ({state}): {error}. Run `headrace migrate`, check the DSN and role."
+        )
+    return Temporary(f"The database can't be used ({state or type(error).__name__}): {error}")

@@ -1,0 +1,94 @@
+-- name: all_tenants
+-- Every tenant that may send.
+SELECT tenant_id FROM tenants
+
+-- name: find_series
+-- Series that exist already: $1 tenant ids, $2 fingerprints (same length). Rows come in no order.
+SELECT s.series_id, s.tenant_id, s.fingerprint
+FROM unnest($1::uuid[], $2::bytea[]) AS wanted (tenant_id, fingerprint)
+JOIN series s USING (tenant_id, fingerprint)
+
+-- name: add_series
+-- New series: $1 tenant ids, $2 names, $3 labels, $4 fingerprints. Another writer may have added some.
+-- Sorted, because two writers that add the same series in different orders would deadlock.
+INSERT INTO series (tenant_id, name, labels, fingerprint)
+SELECT tenant_id, name, labels::jsonb, fingerprint
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[])
+    AS wanted (tenant_id, name, labels, fingerprint)
+ORDER BY tenant_id, fingerprint
+ON CONFLICT (tenant_id, fingerprint) DO NOTHING
+
+-- name: ensure_samples
+-- Partitions for these days (a no-op where chunks make themselves).
+SELECT ensure_samples($1::date[])
+
+-- name: ensure_executions
+-- Somewhere to put the raw points of these executions.
+SELECT ensure_executions($1::uuid[])
+
+-- name: positions
+-- Stored positions of a consumer group: $1 group, $2 topics, $3 partitions.
+SELECT topic, partition, next_offset
+FROM unnest($2::text[], $3::int[]) AS wanted (topic, partition)
+JOIN ingest_offsets USING (topic, partition)
+WHERE consumer_group = $1
+
+-- name: open_positions
+-- First sight of these partitions: $1 group, $2 topics, $3 partitions, $4 where consuming starts.
+INSERT INTO ingest_offsets (consumer_group, topic, partition, next_offset)
+SELECT $1, topic, partition, next_offset
+FROM unnest($2::text[], $3::int[], $4::bigint[]) AS opened (topic, partition, next_offset)
+ON CONFLICT DO NOTHING
+
+-- name: lock_positions
+-- Takes the rows that a batch moves: a second writer of the same partition waits here, then sees that
+-- it was overtaken. In a fixed order, because batches of several partitions would deadlock otherwise.
+SELECT topic, partition, next_offset
+FROM ingest_offsets
+WHERE consumer_group = $1 AND (topic, partition) IN (SELECT * FROM unnest($2::text[], $3::int[]))
+ORDER BY topic, partition
+FOR UPDATE
+
+-- name: move_positions
+-- $1 group, $2 topics, $3 partitions, $4 next offsets.
+UPDATE ingest_offsets o
+SET next_offset = moved.next_offset, updated_at = now()
+FROM unnest($2::text[], $3::int[], $4::bigint[]) AS moved (topic, partition, next_offset)
+WHERE o.consumer_group = $1 AND o.topic = moved.topic AND o.partition = moved.partition
+
+-- name: restart_position
+-- The topic was made anew, or its head was deleted: $1 group, $2 topic, $3 partition, $4 next offset,
+-- $5 whether this is another topic of the same name.
+UPDATE ingest_offsets
+SET next_offset = $4, epoch = epoch + $5::int, updated_at = now()
+WHERE consumer_group = $1 AND topic = $2 AND partition = $3
+
+-- name: count_in_ledger
+-- $1 group, $2 topics, $3 partitions, then counts of samples: $4 received, $5 stored, $6 deduplicated,
+-- $7 dead-lettered; $8 records lost.
+INSERT INTO ledger AS l (consumer_group, topic, partition, minute, received, stored, deduplicated, dead_lettered, lost)
+SELECT $1, topic, partition, date_trunc('minute', now()), received, stored, deduplicated, dead_lettered, lost
+FROM unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[])
+    AS counted (topic, partition, received, stored, deduplicated, dead_lettered, lost)
+ORDER BY topic, partition
+ON CONFLICT (consumer_group, topic, partition, minute) DO UPDATE SET
+    received = l.received + excluded.received,
+    stored = l.stored + excluded.stored,
+    deduplicated = l.deduplicated + excluded.deduplicated,
+    dead_lettered = l.dead_lettered + excluded.dead_lettered,
+    lost = l.lost + excluded.lost
+
+-- name: count_in_run_ledger
+-- $1 executions, $2 topics, $3 partitions, $4 stored, $5 dead-lettered points.
+INSERT INTO run_ledger AS l (execution_id, topic, partition, stored, dead_lettered)
+SELECT execution_id, topic, partition, stored, dead_lettered
+FROM unnest($1::uuid[], $2::text[], $3::int[], $4::bigint[], $5::bigint[])
+    AS counted (execution_id, topic, partition, stored, dead_lettered)
+ORDER BY execution_id, topic, partition
+ON CONFLICT (execution_id, topic, partition) DO UPDATE SET
+    stored = l.stored + excluded.stored,
+    dead_lettered = l.dead_lettered + excluded.dead_lettered
+
+-- name: storage_mode
+-- timescaledb or postgresql, as migrate recorded it.
+SELECT mode FROM storage

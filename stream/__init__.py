@@ -1,0 +1,4 @@
+"""Faust applications: `ingest` moves samples from Kafka to the database.
+
+May import `schemas` and `sinks`; broker clients live here, rules and formats do not.
+"""

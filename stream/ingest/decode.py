@@ -1,0 +1,136 @@
+"""Records to a batch: reads each by its format, numbers the series, checks time, sorts the rows."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+from uuid import UUID
+
+import numpy as np
+
+from schemas import timestamps
+from schemas.batches import Batch, Chunk, Record
+from schemas.envelopes import ARROW_STREAM, IMPORT_HEADER
+from schemas.errors import Invalid
+from schemas.series import Key, Series
+from schemas.window import Window
+from stream.ingest.arrow_records import ArrowReader
+from stream.ingest.draft import Cache, Draft, Tenants
+from stream.ingest.json_records import JsonReader
+from stream.ingest.segments import Segment, point_rows, sample_rows
+
+
+class Dictionary(Cache, Protocol):
+    """Series numbers; `sinks.series.SeriesDictionary` is the real one."""
+
+    def remember(self, tenant: UUID, key: Key, series_id: int) -> None:
+        """Cache a number."""
+        ...
+
+    async def resolve(self, wanted: Sequence[Series]) -> list[int]:
+        """Numbers from the database, made where they are new."""
+        ...
+
+
+class RefreshedTenants(Tenants, Protocol):
+    """Who may send; `sinks.tenants.KnownTenants` is the real one."""
+
+    async def refresh(self) -> bool:
+        """Ask the database again, if that is due."""
+        ...
+
+
+class Decoder:
+    """Turns chunks into batches. `now` gives microseconds since the epoch."""
+
+    def __init__(
+        self,
+        dictionary: Dictionary,
+        tenants: RefreshedTenants,
+        window: Window,
+        now: Callable[[], int],
+    ) -> None:
+        self._dictionary = dictionary
+        self._tenants = tenants
+        self._window = window
+        self._now = now
+
+    async def decode(self, chunks: Sequence[Chunk]) -> Batch:
+        """Decode the chunks of one transaction. Raises what the database's client raises."""
+        draft = Draft([r for chunk in chunks for r in chunk.records], self._dictionary)
+        self._read(draft, range(len(draft.records)))
+        if draft.strangers:
+            strangers, draft.strangers = draft.strangers, []
+            if await self._tenants.refresh():
+                self._read(draft, strangers)
+                strangers = draft.strangers
+            for index in strangers:
+                draft.reject(index, None, Invalid("unknown_tenant", "no such tenant_id"))
+        await self._number(draft)
+        self._check_time(draft)
+        return Batch(
+            claims={chunk.source: chunk.claim for chunk in chunks},
+            records=draft.records,
+            samples=sample_rows([s for s in draft.segments if s.execution is None]),
+            points=point_rows([s for s in draft.segments if s.execution is not None]),
+            rejects=draft.rejects,
+        )
+
+    def _read(self, draft: Draft, indexes: Sequence[int]) -> None:
+        json = JsonReader(draft, self._dictionary, self._tenants)
+        arrow = ArrowReader(draft, self._dictionary, self._tenants)
+        for index in indexes:
+            record = draft.records[index]
+            if record.value is None:
+                draft.reject(index, None, Invalid("empty_record", "the record has no value"))
+            elif record.headers and _is_arrow(record):
+                arrow.read(index, record.value)
+            else:
+                json.read(index, record.value)
+        json.finish()
+
+    async def _number(self, draft: Draft) -> None:
+        unknown = draft.unknown()
+        wanted = [series for _, _, series in unknown if not isinstance(series, Invalid)]
+        numbers = iter(await self._dictionary.resolve(wanted)) if wanted else iter(())
+        settled: list[int | Invalid] = []
+        for tenant, key, series in unknown:
+            if isinstance(series, Invalid):
+                settled.append(series)
+            else:
+                number = next(numbers)
+                self._dictionary.remember(tenant, key, number)
+                settled.append(number)
+        draft.settle(settled)
+
+    def _check_time(self, draft: Draft) -> None:
+        now = self._now()
+        oldest, newest = self._window.bounds(now)
+        imports, _ = self._window.bounds(now, imported=True)
+        for position, segment in enumerate(list(draft.segments)):
+            early = segment.ts < oldest
+            if early.any():
+                # Seldom: only then is it worth asking which records are imports.
+                marked = np.array([_is_import(draft.records[i]) for i in segment.record])
+                early &= ~(marked & (segment.ts >= imports))
+            wrong = early | (segment.ts > newest)
+            draft.enforce(position, wrong, _time_error(segment, oldest))
+
+
+def _time_error(segment: Segment, oldest: int) -> Callable[[int], Invalid]:
+    def error(position: int) -> Invalid:
+        ts = int(segment.ts[position])
+        if ts == timestamps.UNREADABLE:
+            return Invalid(
+                "bad_timestamp", "timestamp is neither RFC 3339 with a zone nor milliseconds"
+            )
+        side = "too_old" if ts < oldest else "too_far_ahead"
+        return Invalid(side, f"timestamp {timestamps.as_text(ts)} is outside the accepted window")
+
+    return error
+
+
+def _is_arrow(record: Record) -> bool:
+    return any(key == "content-type" and value == ARROW_STREAM for key, value in record.headers)
+
+
+def _is_import(record: Record) -> bool:
+    return any(key == IMPORT_HEADER for key, _ in record.headers)

@@ -1,0 +1,112 @@
+"""A batch in the making: segments, rejects, and the series that nobody knew yet."""
+
+from collections.abc import Mapping
+from typing import Protocol
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.batches import Record, Reject
+from schemas.errors import Invalid
+from schemas.series import Key, Series, canonical, parse_key
+from stream.ingest.segments import Segment
+
+
+class Cache(Protocol):
+    """The part of the series dictionary that needs no database."""
+
+    def of(self, tenant: UUID) -> dict[Key, int]:
+        """The fast look-up of a tenant."""
+        ...
+
+    def recall(self, tenant: UUID, key: Key) -> int | None:
+        """The slower look-up."""
+        ...
+
+
+class Tenants(Protocol):
+    """Who may send, from memory."""
+
+    def find(self, spelling: str) -> UUID | None:
+        """The tenant that this text names."""
+        ...
+
+
+class Draft:
+    """What the readers fill: one for all chunks of a batch."""
+
+    def __init__(self, records: list[Record], cache: Cache) -> None:
+        self.records = records
+        self.segments: list[Segment] = []
+        self.rejects: list[Reject] = []
+        self.strangers: list[int] = []
+        """Records (by index) whose tenant is not known."""
+        self._cache = cache
+        self._unknown: dict[tuple[UUID, Key], int] = {}
+
+    def reject(
+        self, index: int, item: int | None, error: Invalid, execution: bytes | None = None
+    ) -> None:
+        """Put a record, or one sample of it, aside."""
+        self.rejects.append(Reject(self.records[index], item, error.reason, str(error), execution))
+
+    def fill_unknown(self, tenant: UUID, keys: list[Key], found: list[int | None]) -> None:
+        """Replace each None in `found` by an old cache entry or by a placeholder below zero."""
+        for position, number in enumerate(found):
+            if number is None:
+                key = keys[position]
+                known = self._cache.recall(tenant, key)
+                if known is None:
+                    known = -1 - self._unknown.setdefault((tenant, key), len(self._unknown))
+                found[position] = known
+
+    def unknown(self) -> list[tuple[UUID, Key, Series | Invalid]]:
+        """The unknown series by placeholder, canonical or wrong."""
+        return [(tenant, key, _canonical(tenant, key)) for tenant, key in self._unknown]
+
+    def settle(self, numbers: list[int | Invalid]) -> None:
+        """Put the numbers of the unknown series in; samples of wrong ones become rejects."""
+        if not numbers:
+            return
+        resolved = np.array([0 if isinstance(n, Invalid) else n for n in numbers], np.int64)
+        for position, segment in enumerate(self.segments):
+            placeholder = segment.series < 0
+            segment.series[placeholder], before = (
+                resolved[-1 - segment.series[placeholder]],
+                segment.series.copy(),
+            )
+            wrong = segment.series == 0
+            if wrong.any():
+                errors = {i: numbers[-1 - int(before[i])] for i in np.flatnonzero(wrong).tolist()}
+                self._drop(position, wrong, errors)
+
+    def enforce(self, position: int, wrong: NDArray[np.bool_], error_of: "ErrorOf") -> None:
+        """Turn the samples of a segment where `wrong` is true into rejects."""
+        if wrong.any():
+            self._drop(position, wrong, {i: error_of(i) for i in np.flatnonzero(wrong).tolist()})
+
+    def _drop(
+        self, position: int, wrong: NDArray[np.bool_], errors: Mapping[int, int | Invalid]
+    ) -> None:
+        segment = self.segments[position]
+        for i, error in errors.items():
+            if isinstance(error, Invalid):
+                self.reject(int(segment.record[i]), int(segment.item[i]), error, segment.execution)
+        self.segments[position] = segment.keep(~wrong)
+
+
+class ErrorOf(Protocol):
+    """Says what is wrong with the sample at a position of a segment."""
+
+    def __call__(self, position: int, /) -> Invalid:
+        """The error."""
+        ...
+
+
+def _canonical(tenant: UUID, key: Key) -> Series | Invalid:
+    try:
+        name, labels = parse_key(key) if isinstance(key, str) else key
+        return canonical(tenant, name, labels)
+    except Invalid as error:
+        return error

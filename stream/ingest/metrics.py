@@ -1,0 +1,58 @@
+"""Prometheus metrics of ingest: each with its unit and what to do when it moves."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+
+class IngestMetrics:
+    """Declared once per process, on the registry that its probe server exposes."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.samples = Counter(
+            "headrace_ingest_samples",
+            "Samples handled, by outcome (stored, deduplicated, dead_lettered). "
+            "dead_lettered rising: read the reasons below, then the dead-letter topic.",
+            ["outcome"],
+            registry=registry,
+        )
+        self.rejects = Counter(
+            "headrace_ingest_rejects",
+            "Records and samples dead-lettered, by reason. One reason rising: find the producer by the "
+            "source header of its dead letters.",
+            ["reason"],
+            registry=registry,
+        )
+        self.lost = Counter(
+            "headrace_ingest_lost_records",
+            "Records that Kafka deleted before they were read. Any: raise the topic's retention.",
+            registry=registry,
+        )
+        self.batch_seconds = Histogram(
+            "headrace_ingest_batch_seconds",
+            "Seconds of decoding and of writing a batch. write rising: the database is the limit.",
+            ["stage"],
+            registry=registry,
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+        )
+        self.batch_samples = Histogram(
+            "headrace_ingest_batch_samples",
+            "Samples in a committed batch. Small under load: fetches are small, look at the broker.",
+            registry=registry,
+            buckets=(1, 10, 100, 1_000, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000),
+        )
+        self.retries = Counter(
+            "headrace_ingest_retries",
+            "Attempts that a dependency's outage cost, by dependency. Rising: it is away; nothing is lost.",
+            ["dependency"],
+            registry=registry,
+        )
+        self.lag = Gauge(
+            "headrace_ingest_lag_records",
+            "Records in Kafka that are not stored yet. Rising: producers outrun this consumer; add one.",
+            ["topic", "partition"],
+            registry=registry,
+        )
+        self.last_commit = Gauge(
+            "headrace_ingest_last_commit_timestamp_seconds",
+            "Unix time of the last committed batch. Old while lag is above zero: see the log.",
+            registry=registry,
+        )

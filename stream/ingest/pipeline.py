@@ -1,0 +1,238 @@
+"""Batches in flight: decodes the next one while the last is written, and retries outages for ever.
+
+One batch is being written at any moment and at most one more is decoded, so memory is bounded by the
+queue in front: when the database is slow the queue fills, the agent waits in `put`, and the consumer
+stops fetching. A batch is acknowledged to Kafka only after its transaction committed.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from time import monotonic, time
+from typing import TypeVar
+
+import numpy as np
+from aiokafka.errors import KafkaError
+
+from schemas.batches import Batch, Chunk, Claim, Source
+from schemas.errors import Permanent
+from sinks.delivery import Bury, Delivery, Overtaken, Written
+from sinks.outages import OUTAGE, classify
+from stream.ingest.decode import Decoder
+from stream.ingest.metrics import IngestMetrics
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How batches are cut and outages are waited out."""
+
+    batch_bytes: int = 4 << 20
+    """Raw bytes that make a batch full: about 40,000 samples; larger gains nothing, costs memory."""
+    linger: float = 0.05
+    """Seconds to wait for more when a batch is small: a quiet topic costs 20 transactions a second at most."""
+    queue_chunks: int = 8
+    first_pause: float = 0.1
+    longest_pause: float = 5.0
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """A chunk, and how to tell Faust that it is done."""
+
+    chunk: Chunk
+    ack: Callable[[], object]
+
+    @property
+    def size(self) -> int:
+        """Raw bytes."""
+        return sum(len(record.value or b"") for record in self.chunk.records)
+
+
+class Pipeline:
+    """Takes chunks, makes them durable in order, acknowledges them."""
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        delivery: Delivery,
+        bury: Bury,
+        metrics: IngestMetrics,
+        policy: Policy | None = None,
+    ) -> None:
+        self._decoder = decoder
+        self._delivery = delivery
+        self._bury = bury
+        self._metrics = metrics
+        self._policy = policy or Policy()
+        self._queue: asyncio.Queue[Delivered] = asyncio.Queue(self._policy.queue_chunks)
+        self._pending = 0
+        self.outage: str | None = None
+        """What the pipeline waits for, None when all is well."""
+        self.progressed = monotonic()
+        """Moment of the last commit, or of the last sign that an outage is being waited out."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits to be written."""
+        return self._pending == 0
+
+    async def put(self, delivered: Delivered) -> None:
+        """Queue a chunk; waits while the queue is full, which is how a slow database pauses Kafka."""
+        self._pending += 1
+        await self._queue.put(delivered)
+
+    async def drain(self) -> None:
+        """Return when everything queued is durable."""
+        await self._queue.join()
+
+    async def run(self) -> None:
+        """Work until cancelled. Raises Permanent when a person must act."""
+        writing: asyncio.Task[None] | None = None
+        try:
+            while True:
+                work = await self._gather()
+                started = monotonic()
+                batch = await self._until_up(partial(self._decoder.decode, _chunks(work)))
+                self._metrics.batch_seconds.labels("decode").observe(monotonic() - started)
+                if writing is not None:
+                    await writing
+                writing = asyncio.create_task(self._finish(work, batch))
+                # With nothing behind it, let the batch end (and fail) here and now.
+                if self._queue.empty():
+                    await writing
+                    writing = None
+        finally:
+            if writing is not None:
+                writing.cancel()
+                with contextlib.suppress(asyncio.CancelledError, Exception):
+                    await writing
+
+    async def _gather(self) -> list[Delivered]:
+        """The next chunks of one batch: each partition's in order, up to the policy's size."""
+        work = [await self._queue.get()]
+        size = work[0].size
+        deadline = asyncio.get_running_loop().time() + self._policy.linger
+        while size < self._policy.batch_bytes:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    more = await self._queue.get()
+            except TimeoutError:
+                break
+            work.append(more)
+            size += more.size
+        return work
+
+    async def _finish(self, work: Sequence[Delivered], batch: Batch) -> None:
+        started = monotonic()
+        repeated: Counter[Source] = Counter()
+        while True:
+            try:
+                written = await self._until_up(
+                    partial(self._delivery.write, batch, self._bury, repeated)
+                )
+                break
+            except Overtaken as overtaken:
+                rest, dropped = _behind(_chunks(work), batch, overtaken.positions)
+                log.warning(
+                    "dropped %s samples that are stored already: %s", dropped.total(), overtaken
+                )
+                repeated = dropped
+                batch = await self._until_up(partial(self._decoder.decode, rest))
+        self._count(batch, written, repeated, monotonic() - started)
+        for delivered in work:
+            delivered.ack()
+            self._pending -= 1
+            self._queue.task_done()
+
+    def _count(
+        self, batch: Batch, written: Written, repeated: Counter[Source], seconds: float
+    ) -> None:
+        self.progressed = monotonic()
+        m = self._metrics
+        m.samples.labels("stored").inc(written.stored)
+        m.samples.labels("dead_lettered").inc(written.dead_lettered)
+        m.samples.labels("deduplicated").inc(repeated.total())
+        for reason, n in Counter(reject.reason for reject in batch.rejects).items():
+            m.rejects.labels(reason).inc(n)
+        m.batch_seconds.labels("write").observe(seconds)
+        m.batch_samples.observe(batch.size)
+        m.last_commit.set(time())
+
+    async def _until_up(self, step: Callable[[], Awaitable[T]]) -> T:
+        """Run a step until the database and the broker let it succeed; it must be safe to repeat."""
+        pause = self._policy.first_pause
+        while True:
+            try:
+                result = await step()
+            except Overtaken:
+                raise
+            except (*OUTAGE, KafkaError) as error:
+                dependency = "kafka" if isinstance(error, KafkaError) else "database"
+                verdict = classify(error)
+                if isinstance(verdict, Permanent) and dependency == "database":
+                    raise verdict from error
+                self._metrics.retries.labels(dependency).inc()
+                if self.outage is None:
+                    log.warning(
+                        "%s is away; waiting for it, nothing is lost: %s", dependency, verdict
+                    )
+                self.outage = f"{dependency}: {verdict}"
+                self.progressed = monotonic()
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, self._policy.longest_pause)
+            else:
+                if self.outage is not None:
+                    log.warning("back again after: %s", self.outage)
+                    self.outage = None
+                return result
+
+
+def _chunks(work: Sequence[Delivered]) -> list[Chunk]:
+    """The chunks of a batch, those of one partition joined: a batch holds one claim a partition."""
+    joined: dict[Source, Chunk] = {}
+    for chunk in (delivered.chunk for delivered in work):
+        before = joined.get(chunk.source)
+        joined[chunk.source] = chunk if before is None else _join(before, chunk)
+    return list(joined.values())
+
+
+def _join(first: Chunk, second: Chunk) -> Chunk:
+    # A partition that went to another worker and came back: what that one stored is behind us, and
+    # what it did not store is queued twice. Keep each offset once.
+    if second.claim.start > first.claim.end:
+        return second
+    fresh = [r for r in second.records if r.offset >= first.claim.end]
+    end = max(first.claim.end, second.claim.end)
+    return Chunk(first.source, Claim(first.claim.start, end), [*first.records, *fresh])
+
+
+def _behind(
+    chunks: Sequence[Chunk], batch: Batch, positions: dict[Source, int]
+) -> tuple[list[Chunk], Counter[Source]]:
+    """What is left of the chunks behind the stored positions, and how many samples were not."""
+    rest = []
+    for chunk in chunks:
+        at = max(positions.get(chunk.source, 0), chunk.claim.start)
+        records = [r for r in chunk.records if r.offset >= at]
+        rest.append(replace(chunk, claim=Claim(at, max(at, chunk.claim.end)), records=records))
+    samples = np.zeros(len(batch.records), np.int64)
+    for rows in (batch.samples, batch.points):
+        counts = np.bincount(rows.record)
+        samples[: len(counts)] += counts
+    dropped: Counter[Source] = Counter()
+    for record, count in zip(batch.records, samples.tolist(), strict=True):
+        source = Source(record.topic, record.partition)
+        if record.offset < positions.get(source, 0):
+            dropped[source] += count
+    for reject in batch.rejects:
+        source = Source(reject.record.topic, reject.record.partition)
+        if reject.record.offset < positions.get(source, 0):
+            dropped[source] += 1
+    return rest, dropped

@@ -6,7 +6,13 @@ import asyncpg
 
 from schemas.errors import HeadraceError, Permanent, Temporary
 
-OUTAGE = (OSError, asyncio.TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+OUTAGE = (
+    OSError,
+    asyncio.TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what a COPY raises whose connection breaks under it
+)
 """What a call on the database may raise; pass it to `classify`."""
 
 _ROW = ("22", "23")

@@ -27,7 +27,7 @@ class ArrowReader:
             self._read(index, value)
         except Invalid as error:
             self._draft.reject(index, None, error)
-        except (pa.ArrowException, UnicodeDecodeError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             self._draft.reject(index, None, Invalid("bad_arrow", f"not an Arrow stream: {error}"))
 
     def _read(self, index: int, value: bytes) -> None:

@@ -87,7 +87,7 @@ def _arrow_sample(value: bytes, item: int) -> tuple[bytes, dict[str, str]]:
     """One row as an Arrow stream of its own; the whole record where it is no Arrow stream either."""
     try:
         table = pa.ipc.open_stream(value).read_all().slice(item, 1)
-    except (pa.ArrowException, UnicodeDecodeError):
+    except (pa.ArrowException, OSError, UnicodeDecodeError):
         return value, {}
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:

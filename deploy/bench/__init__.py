@@ -1,0 +1,1 @@
+"""Benchmarks: real servers, the real path, and beside each figure the limit of the same machine in the same minute."""

@@ -1,0 +1,61 @@
+"""The command line: `headrace COMMAND`, one module a subject, loaded only when it is asked for."""
+
+import sys
+from importlib import import_module
+from typing import NoReturn
+
+import typer
+from rich.console import Console
+
+from schemas.errors import HeadraceError, Permanent
+
+SUBJECTS: dict[str, tuple[str, ...]] = {
+    "stack": ("up", "down", "status", "logs", "doctor"),
+    "demo": ("demo", "items"),
+    "k6": ("k6",),
+    "migrate": ("migrate",),
+    "tenants": ("tenants",),
+    "gateway": ("gateway",),
+    "ingest": ("ingest",),
+    "worker": ("worker",),
+    "api": ("api",),
+    "bench": ("bench",),
+    "test": ("test",),
+}
+"""Module of this package → the commands it registers, in the order of `--help`."""
+
+FAILED, MISUSED = 1, 2
+
+
+def build(wanted: str | None = None) -> typer.Typer:
+    """The application; with only the subject of command `wanted` where there is such a command.
+
+    Importing everything takes seconds (Temporal, Faust, Arrow), and most calls need little of it.
+    """
+    app = typer.Typer(
+        help="Event-driven metrics ingestion: Kafka to TimescaleDB exactly once, load-test verdicts, "
+        "guarded remediation. Begin with `headrace demo`.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="markdown",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    # Without a callback Typer makes the only command of a subject the application itself.
+    app.callback()(lambda: None)
+    only = [subject for subject, commands in SUBJECTS.items() if wanted in commands]
+    for subject in only or SUBJECTS:
+        import_module(f"deploy.cli.{subject}").register(app)
+    return app
+
+
+def main() -> NoReturn:
+    """Run the command line. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration."""
+    wanted = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
+    try:
+        build(wanted)(prog_name="headrace")
+    except HeadraceError as error:
+        Console(stderr=True).print(f"[bold red]headrace:[/] {error}", highlight=False)
+        sys.exit(MISUSED if isinstance(error, Permanent) else FAILED)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(0)

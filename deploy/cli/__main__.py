@@ -1,0 +1,5 @@
+"""`python -m deploy.cli` is `headrace`."""
+
+from deploy.cli import main
+
+main()

@@ -1,0 +1,184 @@
+"""Puts the ingest process together: pool, series, decoder, delivery, pipeline, Faust, watchdog."""
+
+import asyncio
+import gc
+import logging
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from prometheus_client import CollectorRegistry
+
+from producers.kafka import close_producer, make_producer
+from schemas.errors import Permanent
+from schemas.named_queries import load
+from schemas.topics import Topics
+from schemas.window import Window
+from sinks.database import connect_pool
+from sinks.delivery import Delivery
+from sinks.outages import OUTAGE, classify
+from sinks.series import SeriesDictionary
+from sinks.tenants import KnownTenants
+from stream.ingest.app import Consuming, create_app
+from stream.ingest.dead_letters import DeadLetters
+from stream.ingest.decode import Decoder
+from stream.ingest.metrics import IngestMetrics
+from stream.ingest.pipeline import Pipeline, Policy
+from stream.ingest.positions import StoredPositions
+from stream.ingest.watchdog import Progress, watch
+
+log = logging.getLogger(__name__)
+
+DEAD_LETTER_ROOM = 64 * 1024
+"""A dead letter carries a record as large as any, and its reason on top."""
+
+FLUSH_WITHIN = 8.0
+"""Seconds that a stop may take to store what is in hand; the rest is read again by the next process."""
+
+
+@dataclass(frozen=True)
+class IngestConfig:
+    """What an ingest process needs to know."""
+
+    kafka: str
+    database: str
+    topics: Topics
+    group: str
+    window: Window = field(
+        default_factory=lambda: Window(past=timedelta(days=30), future=timedelta(minutes=10))
+    )
+    policy: Policy = field(default_factory=Policy)
+    patience: float = 120.0
+    """Seconds without progress after which the watchdog ends the process."""
+
+
+@dataclass
+class Ingest:
+    """A running ingest process."""
+
+    app: Any
+    pipeline: Pipeline
+    metrics: IngestMetrics
+    group: str
+
+    def lag(self) -> dict[tuple[str, int], int]:
+        """Records in Kafka behind the consumer's position, by partition, as of the last fetch."""
+        consumer = self.app.consumer
+        return {
+            (tp.topic, tp.partition): max(0, (consumer.highwater(tp) or 0) - at)
+            for tp, at in consumer.at.items()
+        }
+
+    async def ready(self) -> dict[str, bool]:
+        """What readiness depends on."""
+        return {
+            "consumer": bool(self.app.consumer.at),
+            "dependencies": self.pipeline.outage is None,
+        }
+
+
+@asynccontextmanager
+async def ingesting(config: IngestConfig, registry: CollectorRegistry) -> AsyncIterator[Ingest]:
+    """Run ingestion inside the block; at its end store what is in hand and commit.
+
+    Raises what crashed it, at the end of the block.
+    """
+    pool = await connect_pool(config.database, role="headrace_writer", application="ingest")
+    producer = make_producer(
+        config.kafka,
+        client_id="headrace-ingest-dead-letters",
+        max_record_bytes=2 * 1024 * 1024 - DEAD_LETTER_ROOM,
+    )
+    try:
+        metrics = IngestMetrics(registry)
+        mode = await _storage_mode(pool)
+        delivery = Delivery(pool, config.group, direct_compress=mode == "timescaledb")
+        decoder = Decoder(
+            SeriesDictionary(pool),
+            KnownTenants(pool, time.monotonic),
+            config.window,
+            now=lambda: time.time_ns() // 1000,
+        )
+        await producer.start()
+        letters = DeadLetters(producer, config.topics.dead_letters)
+        pipeline = Pipeline(decoder, delivery, letters.bury, metrics, config.policy)
+        with tempfile.TemporaryDirectory(prefix="headrace-ingest-") as datadir:
+            app = create_app(
+                Consuming(config.kafka, config.group, config.topics.samples),
+                StoredPositions(delivery, metrics),
+                pipeline,
+                Path(datadir),
+            )
+            async with _running(Ingest(app, pipeline, metrics, config.group), config) as ingest:
+                yield ingest
+    finally:
+        await close_producer(producer, timeout=2)
+        await asyncio.wait_for(pool.close(), 2)
+
+
+@asynccontextmanager
+async def _running(ingest: Ingest, config: IngestConfig) -> AsyncIterator[Ingest]:
+    app, pipeline = ingest.app, ingest.pipeline
+    # Decoding makes hundreds of thousands of short-lived tuples that are in no cycle.
+    gc.set_threshold(200_000, 20, 50)
+    app.finalize()
+    await app.start()
+    # The group ends the caller's block when any of them fails, and says why.
+    async with asyncio.TaskGroup() as tasks:
+        watched = Progress(
+            lambda: not pipeline.idle or any(ingest.lag().values()),
+            lambda: (pipeline.progressed, sum(ingest.app.consumer.at.values())),
+        )
+        background = [
+            tasks.create_task(pipeline.run()),
+            tasks.create_task(_crash_of(app)),
+            tasks.create_task(_publish_lag(ingest)),
+            tasks.create_task(watch(watched.stuck_for, config.patience)),
+        ]
+        try:
+            yield ingest
+            app.consumer.stop_flow()
+            await asyncio.wait_for(pipeline.drain(), FLUSH_WITHIN)
+            await app.consumer.commit()
+        except TimeoutError:
+            log.warning("stopped with work in hand; it is read again from the stored offsets")
+        finally:
+            for task in background:
+                task.cancel()
+            await app.stop()
+
+
+async def _crash_of(app: Any) -> None:
+    """Wait until Faust crashes, and raise why."""
+    await app.wait(app._crashed.wait())  # noqa: SLF001 # mode offers no public way to await a crash
+    raise app.crash_reason or RuntimeError("Faust crashed without a reason")
+
+
+async def _publish_lag(ingest: Ingest) -> None:
+    while True:
+        for (topic, partition), lag in ingest.lag().items():
+            ingest.metrics.lag.labels(topic, partition).set(lag)
+        await asyncio.sleep(2)
+
+
+async def _storage_mode(pool: "asyncpg.Pool[asyncpg.Record]") -> str:
+    query = load("sinks.sql", "ingest.sql")["storage_mode"]
+    while True:
+        try:
+            mode = await pool.fetchval(query)
+        except OUTAGE as error:
+            verdict = classify(error)
+            if isinstance(verdict, Permanent):
+                raise verdict from error
+            log.warning("waiting for the database: %s", verdict)
+            await asyncio.sleep(1)
+        else:
+            if mode is None:
+                raise Permanent("The database has no schema yet: run `headrace migrate`.")
+            return str(mode)

@@ -1,0 +1,25 @@
+"""Scratch databases on a real server, for benchmarks and tests."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+import sqlalchemy as sa
+from psycopg import sql
+
+
+@contextmanager
+def scratch_database(server: str) -> Iterator[str]:
+    """An empty database on `server`, dropped at the end. Yields its DSN."""
+    name = f"headrace_scratch_{secrets.token_hex(6)}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    try:
+        url = sa.make_url(server).set(database=name)
+        yield url.render_as_string(hide_password=False)
+    finally:
+        with psycopg.connect(server, autocommit=True) as connection:
+            connection.execute(
+                sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
+            )

@@ -1,0 +1,76 @@
+-- name: ping
+-- Whether the database answers.
+SELECT 1
+
+-- name: record_event
+-- What an event says of a run, merged so that order and repetition don't matter: $1 execution,
+-- $2 tenant, $3 test and $4 script (NULL where the event does not tell), $5 when it began at the latest,
+-- $6 runner, $7 {event: its text}, $8 metric types, $9 when it finished (or NULL).
+-- No row comes back when the run belongs to another tenant.
+INSERT INTO runs AS r (execution_id, tenant_id, test, script, started_at, finished_at, runners, metrics)
+VALUES ($1, $2, coalesce($3, ''), $4, $5, $9, jsonb_build_object($6::text, $7::jsonb), $8::jsonb)
+ON CONFLICT (execution_id) DO UPDATE SET
+    test = coalesce($3, r.test),
+    script = coalesce($4, r.script),
+    started_at = least(r.started_at, excluded.started_at),
+    finished_at = greatest(r.finished_at, excluded.finished_at),
+    runners = r.runners || jsonb_build_object($6::text, coalesce(r.runners -> $6::text, '{}') || $7::jsonb),
+    metrics = r.metrics || excluded.metrics
+WHERE r.tenant_id = excluded.tenant_id
+RETURNING state, runners::text, metrics::text, thresholds::text, raw_deleted_at IS NOT NULL AS raw_deleted
+
+-- name: set_state
+-- $1 execution, $2 state, except that a finished run stays finished.
+UPDATE runs SET state = $2 WHERE execution_id = $1 AND state NOT IN ('finished', $2)
+
+-- name: load_run
+-- $1 execution.
+SELECT state, runners::text, metrics::text, thresholds::text, raw_deleted_at IS NOT NULL AS raw_deleted
+FROM runs
+WHERE execution_id = $1
+
+-- name: behind
+-- Which of these positions ingest has not passed: $1 consumer group, $2 topics, $3 partitions,
+-- $4 offsets. `left` is the number of records still to come.
+SELECT w.topic, w.partition, w.last_offset + 1 - coalesce(o.next_offset, 0) AS left
+FROM unnest($2::text[], $3::int[], $4::bigint[]) AS w (topic, partition, last_offset)
+LEFT JOIN ingest_offsets o ON o.consumer_group = $1 AND o.topic = w.topic AND o.partition = w.partition
+WHERE coalesce(o.next_offset, 0) <= w.last_offset
+ORDER BY w.topic, w.partition
+
+-- name: watch_client
+-- Makes the server stop the transaction's long statement soon after its client has died.
+SELECT set_config('client_connection_check_interval', '5s', true)
+
+-- name: aggregate
+-- $1 execution; the number of rows written.
+SELECT aggregate_execution($1)
+
+-- name: statistics
+-- $1 execution, then one entry a selection: $2 metrics, $3 tags, $4 metric types; $5 fractions.
+SELECT n, sum, min, max, nonzero, last, percentiles
+FROM execution_statistics($1, $2, $3::text[]::jsonb[], $4, $5)
+ORDER BY selection
+
+-- name: save_thresholds
+-- $1 execution, $2 verdicts; not once the points that they were computed from are gone.
+UPDATE runs SET thresholds = $2::jsonb WHERE execution_id = $1 AND raw_deleted_at IS NULL
+
+-- name: counts
+-- $1 execution.
+SELECT raw, stored, summarised FROM execution_counts($1)
+
+-- name: ledger
+-- Points of an execution by source partition: $1 execution.
+SELECT topic, partition, stored, dead_lettered
+FROM run_ledger
+WHERE execution_id = $1
+ORDER BY topic, partition
+
+-- name: cleanup
+-- $1 execution.
+SELECT cleanup_execution($1)
+
+-- name: finish
+-- $1 execution, $2 verdict.
+UPDATE runs SET state = 'finished', verdict = $2 WHERE execution_id = $1

@@ -1,0 +1,50 @@
+"""Real servers for tests: one set a session, one scratch database and topic prefix a test."""
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from schemas.topics import Topics
+from sinks.migrate import migrate
+from sinks.scratch import scratch_database
+from tests.servers import Servers, servers
+
+
+@pytest.fixture(scope="session")
+def real_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """Kafka, PostgreSQL and Temporal. A server that can't start fails the test: it is no skip."""
+    with servers(tmp_path_factory.mktemp("stack")) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def kafka(real_servers: Servers) -> str:
+    """Bootstrap servers of a real broker."""
+    return real_servers.kafka
+
+
+@pytest.fixture(scope="session")
+def postgres(real_servers: Servers) -> str:
+    """DSN of a superuser on a real PostgreSQL."""
+    return real_servers.database
+
+
+@pytest.fixture(scope="session")
+def temporal(real_servers: Servers) -> str:
+    """Address of a real Temporal frontend (dev server)."""
+    return real_servers.temporal
+
+
+@pytest.fixture
+def topics() -> Topics:
+    """Topic names that no other test uses; creating them is the test's business."""
+    return Topics(prefix=f"t{secrets.token_hex(4)}.")
+
+
+@pytest.fixture
+def database(postgres: str) -> Iterator[str]:
+    """DSN of a freshly migrated database of the test's own."""
+    with scratch_database(postgres) as dsn:
+        migrate(dsn)
+        yield dsn

@@ -1,0 +1,1 @@
+"""The ingest path without a socket."""

@@ -1,0 +1,329 @@
+"""Records to batches: what is good is kept, what is bad is named, nothing else is touched."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.batches import Batch, Chunk, Claim
+from schemas.series import key_text
+from tests.unit.ingest.memory import (
+    NOW,
+    SOURCE,
+    TENANT,
+    MemoryDictionary,
+    MemoryRecord,
+    MemoryTenants,
+    decode,
+    decoder,
+    envelope,
+    reasons,
+    sample,
+)
+
+
+def rows(batch: Batch) -> list[dict[str, Any]]:
+    """Rows of samples as dictionaries."""
+    found: list[dict[str, Any]] = batch.samples.data.to_pylist()
+    return found
+
+
+async def test_an_envelope_becomes_rows_sorted_by_series_and_time() -> None:
+    """Rows come out by series and time, whatever order they came in."""
+    batch = await decode(
+        envelope(
+            sample(labels={"host": "b"}, timestamp=NOW // 1000 + 5),
+            sample(labels={"host": "a"}, timestamp=NOW // 1000 + 9),
+            sample(labels={"host": "b"}, timestamp=NOW // 1000 + 1),
+        )
+    )
+    order = [(row["series_id"], row["ts"]) for row in rows(batch)]
+    assert order == sorted(order)
+    assert len(order) == 3
+    assert batch.rejects == []
+
+
+async def test_label_order_does_not_make_another_series() -> None:
+    """Two spellings of one label set are one series."""
+    dictionary = MemoryDictionary()
+    text = '{"tenant_id":"%s","metrics":[{"name":"x","value":1,"labels":%s,"timestamp":%d}]}'
+    batch = await decode(
+        (text % (TENANT, '{"a":"1","b":"2"}', NOW // 1000)).encode(),
+        (text % (TENANT, '{"b": "2", "a": "1"}', NOW // 1000)).encode(),
+        dictionary=dictionary,
+    )
+    assert len({row["series_id"] for row in rows(batch)}) == 1
+
+
+@pytest.mark.parametrize(
+    ("stamp", "micros"),
+    [
+        ("2025-10-09T08:53:20Z", NOW),
+        ("2025-10-09T10:53:20+02:00", NOW),
+        ("2025-10-09T08:53:20.123456789Z", NOW + 123_456),
+        ("2025-10-09T08:53:20.81599183Z", NOW + 815_991),
+        (NOW // 1000, NOW),
+        (NOW / 1000 + 0.25, NOW + 250),
+        (None, NOW),
+    ],
+)
+@pytest.mark.parametrize("beside", [[], [None], ["2025-10-09T08:53:20Z"], [NOW // 1000]])
+async def test_a_timestamp_is_read_in_each_form_alone_and_beside_others(
+    stamp: object, micros: int, beside: list[object]
+) -> None:
+    """RFC 3339 with any zone and up to nine digits, milliseconds, or the record's own time."""
+    batch = await decode(
+        envelope(sample(timestamp=stamp), *(sample(name="other", timestamp=b) for b in beside))
+    )
+    found = [int(row["ts"].timestamp() * 1e6 + 0.5) for row in rows(batch)]
+    assert micros in found
+    assert len(found) == 1 + len(beside)
+
+
+async def test_numbers_booleans_and_text_land_in_their_own_columns() -> None:
+    """A mixed envelope keeps each value's kind."""
+    batch = await decode(
+        envelope(
+            sample(name="a", value=2), sample(name="b", value=True), sample(name="c", value="up")
+        )
+    )
+    values = {(row["v_num"], row["v_bool"], row["v_text"]) for row in rows(batch)}
+    assert values == {(2.0, None, None), (None, True, None), (None, None, "up")}
+
+
+async def test_a_record_may_be_a_single_sample() -> None:
+    """Without `metrics` the record itself is the sample."""
+    single = msgspec.json.encode({"tenant_id": str(TENANT), **sample()})
+    assert len(rows(await decode(single))) == 1
+
+
+async def test_points_of_a_run_go_to_their_own_table() -> None:
+    """An envelope with an execution id is no ordinary sample."""
+    execution = uuid4()
+    batch = await decode(envelope(sample(), execution_id=str(execution)), envelope(sample()))
+    assert batch.points.data["execution_id"].to_pylist() == [execution.bytes]
+    assert batch.samples.data.num_rows == 1
+
+
+BAD_RECORDS = {
+    b"{not json": "bad_json",
+    b"": "bad_json",
+    b"[1,2]": "bad_envelope",
+    b'{"metrics":[]}': "bad_envelope",
+    envelope(): "bad_envelope",
+    envelope(sample(), source="x").replace(b'"x"', b'"\xff"'): "bad_utf8",
+    msgspec.json.encode({"tenant_id": str(uuid4()), **sample()}): "unknown_tenant",
+    msgspec.json.encode({"tenant_id": "nobody", **sample()}): "unknown_tenant",
+    envelope(sample(), execution_id="7"): "bad_execution_id",
+    envelope(*[sample()] * 10_001): "too_many_samples",
+}
+
+
+@pytest.mark.parametrize(("value", "reason"), BAD_RECORDS.items(), ids=[*BAD_RECORDS.values()])
+async def test_a_record_that_is_wrong_as_a_whole_is_one_reject(value: bytes, reason: str) -> None:
+    """It costs itself; the records around it are stored."""
+    batch = await decode(envelope(sample()), value, envelope(sample()))
+    assert reasons(batch) == [(1, None, reason)]
+    assert len(rows(batch)) == 2
+
+
+BAD_SAMPLES: list[tuple[object, str]] = [
+    ({"value": 1}, "bad_name"),
+    (sample(name=""), "bad_name"),
+    (sample(name=7), "bad_name"),
+    (sample(name="a\0b"), "nul_character"),
+    ({"name": "x"}, "bad_value"),
+    (sample(value=None), "bad_value"),
+    (sample(value=[1]), "bad_value"),
+    (sample(value="x" * 2**20), "text_too_long"),
+    (sample(value="a\0"), "nul_character"),
+    (sample(labels={"host": 1}), "bad_labels"),
+    (sample(labels={"1x": "a"}), "bad_labels"),
+    (sample(labels=[]), "bad_labels"),
+    (sample(labels={"a": "\0"}), "nul_character"),
+    (sample(labels={f"l{i}": "" for i in range(65)}), "bad_labels"),
+    (sample(timestamp="yesterday"), "bad_timestamp"),
+    (sample(timestamp="2025-10-09T08:53:20"), "bad_timestamp"),
+    (sample(timestamp=[]), "bad_timestamp"),
+    (sample(timestamp=0), "too_old"),
+    (sample(timestamp="1970-01-01T00:00:00Z"), "too_old"),
+    (sample(timestamp="2106-02-07T06:28:16Z"), "too_far_ahead"),
+    (sample(timestamp=10**300), "bad_timestamp"),
+    (7, "bad_sample"),
+]
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"), BAD_SAMPLES, ids=[f"{r}{i}" for i, (_, r) in enumerate(BAD_SAMPLES)]
+)
+async def test_a_bad_sample_costs_itself_and_nothing_else(bad: object, reason: str) -> None:
+    """The other samples of its envelope are stored, and it is named by its place."""
+    batch = await decode(envelope(sample(), bad, sample(name="other")))
+    assert reasons(batch) == [(0, 1, reason)]
+    assert len(rows(batch)) == 2
+
+
+@pytest.mark.parametrize("literal", ["NaN", "Infinity", "-Infinity"])
+async def test_pythons_nan_costs_its_sample_and_not_the_envelope(literal: str) -> None:
+    """`json.dumps` writes literals that are not JSON; only that sample is refused."""
+    text = json.dumps(
+        {"tenant_id": str(TENANT), "metrics": [sample(), sample(value=float(literal)), sample()]}
+    )
+    batch = await decode(text.encode())
+    assert reasons(batch) == [(0, 1, "not_finite")]
+    assert len(rows(batch)) == 2
+
+
+async def test_a_name_that_is_not_utf8_costs_its_sample() -> None:
+    """The envelope around it is readable, so its other samples are stored."""
+    batch = await decode(envelope(sample(), sample(name="?")).replace(b'"?"', b'"\xff"'))
+    assert reasons(batch) == [(0, 1, "bad_utf8")]
+    assert len(rows(batch)) == 1
+
+
+async def test_a_number_beyond_float64_is_not_finite() -> None:
+    """1e999 is JSON, and no float."""
+    text = envelope(sample(value=1)).replace(b'"value":1', b'"value":1e999')
+    assert reasons(await decode(text)) == [(0, 0, "not_finite")]
+
+
+async def test_points_of_a_run_must_be_numbers() -> None:
+    """A boolean point is refused, with the run that misses it."""
+    execution = uuid4()
+    batch = await decode(envelope(sample(), sample(value=True), execution_id=str(execution)))
+    assert reasons(batch) == [(0, 1, "bad_value")]
+    assert batch.rejects[0].execution == execution.bytes
+
+
+async def test_an_imported_point_may_be_old_but_not_from_the_future() -> None:
+    """The import header widens the window into the past only."""
+    old = sample(timestamp="2020-01-01T00:00:00Z")
+    ahead = sample(timestamp="2106-02-07T06:28:16Z")
+    record = MemoryRecord(
+        envelope(old, ahead, execution_id=str(uuid4())), headers=[("headrace-import", b"1")]
+    )
+    assert reasons(await decode(record)) == [(0, 1, "too_far_ahead")]
+
+
+async def test_a_tenant_made_a_moment_ago_is_found_by_asking_again() -> None:
+    """An unknown tenant id costs one look at the database, not the record."""
+    newcomer = UUID(int=7)
+    value = msgspec.json.encode({"tenant_id": str(newcomer), **sample()})
+    chunk = Chunk(SOURCE, Claim(0, 1), [MemoryRecord(value)])
+    batch = await decoder(tenants=MemoryTenants(later={newcomer})).decode([chunk])
+    assert batch.rejects == []
+
+
+def arrow(keys: list[str], values: list[float | None], **columns: object) -> MemoryRecord:
+    """An Arrow envelope with one sample a key."""
+    data = {
+        "ts": pa.array(
+            [datetime.fromtimestamp(NOW / 1e6, UTC)] * len(keys), pa.timestamp("us", "UTC")
+        ),
+        "series": pa.array(keys).dictionary_encode(),
+        "v_num": pa.array(values, pa.float64()),
+        **columns,
+    }
+    table = pa.table(data).replace_schema_metadata({"tenant_id": str(TENANT), "source": "s"})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return MemoryRecord(
+        sink.getvalue().to_pybytes(),
+        headers=[("content-type", b"application/vnd.apache.arrow.stream")],
+    )
+
+
+async def test_arrow_and_json_name_the_same_series() -> None:
+    """A series is the same whichever format a producer chose."""
+    dictionary = MemoryDictionary()
+    batch = await decode(
+        envelope(sample()), arrow([key_text("cpu", {"host": "a"})], [2.0]), dictionary=dictionary
+    )
+    assert [row["series_id"] for row in rows(batch)] == [1, 1]
+
+
+async def test_an_arrow_sample_that_is_not_finite_or_has_a_bad_key_costs_itself() -> None:
+    """Rows around a bad one are stored."""
+    good = key_text("cpu", {})
+    batch = await decode(arrow([good, good, "nonsense", good], [1.0, float("nan"), 1.0, 2.0]))
+    assert reasons(batch) == [(0, 1, "not_finite"), (0, 2, "bad_series_key")]
+    assert len(rows(batch)) == 2
+
+
+async def test_an_arrow_stream_that_breaks_off_is_one_reject() -> None:
+    """Half a stream is no stream."""
+    record = arrow([key_text("cpu", {})] * 100, [1.0] * 100)
+    assert record.value is not None
+    record.value = record.value[: len(record.value) // 2]
+    assert reasons(await decode(record)) == [(0, None, "bad_arrow")]
+
+
+numbers = st.floats(allow_nan=False, allow_infinity=False)
+values = (
+    numbers
+    | st.booleans()
+    | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
+)
+names = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=12
+)
+good_samples = st.builds(
+    sample,
+    name=names,
+    value=values,
+    labels=st.dictionaries(st.from_regex(r"[a-z_]{1,5}", fullmatch=True), names, max_size=3),
+)
+
+
+@given(st.lists(st.lists(good_samples, min_size=1, max_size=5), min_size=1, max_size=5))
+async def test_every_sample_lands_once_with_its_series_and_value(
+    envelopes: list[list[dict[str, Any]]],
+) -> None:
+    """Whatever the mix of records, what goes in comes out: the same samples, each once."""
+    dictionary = MemoryDictionary()
+    batch = await decode(*(envelope(*samples) for samples in envelopes), dictionary=dictionary)
+    expected = sorted(
+        repr(
+            (
+                s["name"],
+                sorted(s["labels"].items()),
+                float(s["value"])
+                if isinstance(s["value"], int | float) and not isinstance(s["value"], bool)
+                else s["value"],
+            )
+        )
+        for samples in envelopes
+        for s in samples
+    )
+    found = []
+    for row in rows(batch):
+        series = dictionary.series[row["series_id"]]
+        value = next(
+            v for v in (row["v_num"], row.get("v_bool"), row.get("v_text")) if v is not None
+        )
+        found.append(repr((series.name, sorted(json.loads(series.labels).items()), value)))
+    assert batch.rejects == []
+    assert sorted(found) == expected
+
+
+@given(
+    st.lists(
+        st.binary(max_size=60) | st.sampled_from([envelope(sample()), envelope(sample(), 7)]),
+        max_size=8,
+    )
+)
+async def test_nothing_that_arrives_is_unaccounted_for(values: list[bytes]) -> None:
+    """Each record ends as rows or as rejects, never as neither, whatever its bytes."""
+    batch = await decode(*values)
+    seen = {int(i) for i in np.unique(batch.samples.record)} | {
+        r.record.offset for r in batch.rejects
+    }
+    assert seen == set(range(len(values)))

@@ -3,6 +3,7 @@
 HeadraceError
 ├── Invalid      this input can never succeed: refuse or dead-letter it, go on with the rest
 ├── Temporary    the same call may succeed later: retry with backoff
+├── Restart      this process's picture of the world is wrong: end it, a new one will have it right
 └── Permanent    nothing here will succeed until a person acts: stop and tell
 """
 
@@ -28,6 +29,10 @@ class Temporary(HeadraceError):
     def __init__(self, detail: str, *, retry_after: float = 1.0) -> None:
         super().__init__(detail)
         self.retry_after = retry_after
+
+
+class Restart(HeadraceError):
+    """What this process remembers is no longer true. End it with exit code 1; its manager starts another."""
 
 
 class Permanent(HeadraceError):

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from schemas.batches import Batch, Claim, Record, Reject, Rows, Source
-from schemas.errors import Temporary
+from schemas.errors import Restart
 from schemas.named_queries import load
 from sinks.copy import Connection, copy_good_rows, copy_rows
 from sinks.outages import is_row_error
@@ -79,7 +79,7 @@ class Delivery:
         """Make a batch durable: rows, dead letters, ledger and offsets, or nothing of it.
 
         `deduplicated` are samples of these partitions that were dropped because they are stored
-        already. Raises Overtaken, Temporary when the stored position lies before the batch, and what
+        already. Raises Overtaken, Restart when the stored position lies before the batch, and what
         asyncpg raises.
         """
         await self._make_room(batch)
@@ -137,7 +137,7 @@ class Delivery:
             raise Overtaken(ahead)
         behind = [s for s in claims if stored.get(s, -1) < claims[s].start]
         if behind:
-            raise Temporary(
+            raise Restart(
                 f"The stored position of {behind} lies before what was read: the database was put back "
                 "to an earlier state. Start again from its positions."
             )

@@ -68,7 +68,6 @@ def migrate(dsn: str, *, to: str | None = None, rollback: int = 0) -> Plan:
                 else:
                     command.downgrade(config, f"-{len(found.steps)}")
                 connection.commit()
-                _record_mode(connection, found)
         finally:
             connection.rollback()
             connection.execute(sa.select(sa.func.pg_advisory_unlock(_LOCK)))
@@ -130,15 +129,6 @@ def _mode(connection: sa.Connection) -> StorageMode:
     connection.execute(sa.text("CREATE EXTENSION IF NOT EXISTS timescaledb"))
     licence = connection.scalar(sa.text("SELECT current_setting('timescaledb.license', true)"))
     return "timescaledb" if licence == "timescale" else "postgresql"
-
-
-def _record_mode(connection: sa.Connection, done: Plan) -> None:
-    if done.steps[0].direction == "up":
-        connection.execute(
-            sa.text("INSERT INTO storage (mode) VALUES (:mode) ON CONFLICT DO NOTHING"),
-            {"mode": done.storage},
-        )
-        connection.commit()
 
 
 def _config() -> Config:

@@ -5,7 +5,7 @@ from importlib import import_module
 from typing import NoReturn
 
 import typer
-from rich.console import Console
+from pydantic import ValidationError
 
 from schemas.errors import HeadraceError, Permanent
 
@@ -48,13 +48,21 @@ def build(wanted: str | None = None) -> typer.Typer:
     return app
 
 
+def _complain(text: str) -> None:
+    print(f"headrace: {text}", file=sys.stderr)
+
+
 def main() -> NoReturn:
     """Run the command line. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration."""
     wanted = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
     try:
         build(wanted)(prog_name="headrace")
+    except ValidationError as error:
+        for one in error.errors():
+            _complain(f"HEADRACE_{str(one['loc'][0]).upper()}: {one['msg']}, not {one['input']!r}.")
+        sys.exit(MISUSED)
     except HeadraceError as error:
-        Console(stderr=True).print(f"[bold red]headrace:[/] {error}", highlight=False)
+        _complain(str(error))
         sys.exit(MISUSED if isinstance(error, Permanent) else FAILED)
     except KeyboardInterrupt:
         sys.exit(130)

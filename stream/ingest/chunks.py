@@ -14,7 +14,7 @@ from faust.types import TP, ConsumerMessage
 from mode import Service
 
 from schemas.batches import Chunk, Claim, Record, Source
-from schemas.errors import Temporary
+from schemas.errors import Restart
 
 CHUNK_BYTES = 512 * 1024
 """Largest chunk, in raw bytes (one record may exceed it): bounds what waits in Faust's queues."""
@@ -120,7 +120,7 @@ class ChunkedConsumer(driver.Consumer):
         if first == at:
             return
         if first < at or (await self.earliest_offsets(tp))[tp] > at:
-            raise Temporary(
+            raise Restart(
                 f"{tp} jumped from offset {at} to {first}: start again and measure the gap"
             )
 

@@ -1,0 +1,1 @@
+INSERT INTO storage (mode) VALUES ('timescaledb');

@@ -1,0 +1,152 @@
+"""The items service on a real PostgreSQL: what its clients may rely on."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import UUID, uuid4
+
+import asyncpg
+import httpx
+import pytest
+
+from deploy.demo.items import serving_items
+from sinks.scratch import scratch_database
+
+
+@pytest.fixture
+async def items(postgres: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the service on an empty database of its own."""
+    with scratch_database(postgres) as dsn:
+        async with serving_items(dsn) as app:
+            transport = httpx.ASGITransport(app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://items") as client:
+                yield client
+
+
+async def test_an_items_whole_life(items: httpx.AsyncClient) -> None:
+    """Made, read, replaced, listed, deleted, gone: with the status codes that REST users expect."""
+    created = await items.post("/items", json={"title": "water", "description": "cold"})
+    assert created.status_code == 201
+    item = created.json()
+    assert UUID(item["id"])
+    assert (item["title"], item["description"], item["status"]) == ("water", "cold", "pending")
+    assert item["created_at"] == item["updated_at"]
+    url = f"/items/{item['id']}"
+    assert (await items.get(url)).json() == item
+
+    replaced = await items.put(url, json={"title": "turbine", "status": "in_progress"})
+    assert replaced.status_code == 200
+    assert replaced.json() == {
+        **item,
+        "title": "turbine",
+        "description": None,
+        "status": "in_progress",
+        "updated_at": replaced.json()["updated_at"],
+    }
+    assert replaced.json()["updated_at"] > item["updated_at"]
+    assert (await items.get("/items")).json() == [replaced.json()]
+
+    deleted = await items.delete(url)
+    assert (deleted.status_code, deleted.content) == (204, b"")
+    for gone in (
+        await items.get(url),
+        await items.delete(url),
+        await items.put(url, json={"title": "x"}),
+    ):
+        assert gone.status_code == 404
+    assert (await items.get("/items")).json() == []
+
+
+async def test_pages_are_newest_first_and_miss_nothing(items: httpx.AsyncClient) -> None:
+    """Pages side by side are the whole list; beyond the end there is an empty one."""
+    made = [(await items.post("/items", json={"title": str(i)})).json()["id"] for i in range(25)]
+
+    async def page(**query: int) -> list[str]:
+        return [one["id"] for one in (await items.get("/items", params=query)).json()]
+
+    assert await page() == made[:4:-1]
+    pages = [await page(limit=10, offset=offset) for offset in (0, 10, 20, 30)]
+    assert [len(one) for one in pages] == [10, 10, 5, 0]
+    assert [item for one in pages for item in one] == made[::-1]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b"[]",
+        b"{}",
+        b'{"title": ""}',
+        b'{"title": 1}',
+        b'{"title": "t", "status": "lost"}',
+        b'{"title": "t", "owner": "me"}',
+        b'{"title": "a\\u0000b"}',
+        b'{"title": "\\ud800"}',
+        b'{"title": "%s"}' % (b"x" * 201),
+    ],
+)
+async def test_what_is_no_item_is_refused_with_422(items: httpx.AsyncClient, body: bytes) -> None:
+    """Broken JSON, wrong types, unknown fields and text that PostgreSQL can't hold, without a 500."""
+    headers = {"content-type": "application/json"}
+    for answer in (
+        await items.post("/items", content=body, headers=headers),
+        await items.put(f"/items/{uuid4()}", content=body, headers=headers),
+    ):
+        assert answer.status_code == 422
+        assert answer.json()["detail"][0]["loc"][0] == "body"
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["/items/no-uuid", "/items?limit=0", "/items?limit=101", "/items?offset=-1", "/items?limit=x"],
+)
+async def test_a_wrong_question_is_refused_with_422(items: httpx.AsyncClient, url: str) -> None:
+    """Ids that are no UUID and pages that can't be are the client's mistake."""
+    assert (await items.get(url)).status_code == 422
+
+
+async def test_metrics_count_requests_by_route_and_not_by_item(items: httpx.AsyncClient) -> None:
+    """An id in a path makes no series of its own, nor does a path that does not exist."""
+    for path in (f"/items/{uuid4()}", f"/items/{uuid4()}", "/wp-login.php"):
+        await items.get(path)
+    text = (await items.get("/metrics")).text
+    assert 'http_requests_total{method="GET",path="/items/{item_id}",status="404"} 2.0' in text
+    assert 'http_requests_total{method="any",path="unmatched",status="404"} 1.0' in text
+    assert 'http_request_duration_seconds_count{method="GET",path="/items/{item_id}"} 2.0' in text
+    assert "http_requests_in_progress 1.0" in text
+
+
+async def test_probes_tell_the_process_from_its_database(items: httpx.AsyncClient) -> None:
+    """Alive says who it is; ready says that the table can be read."""
+    assert (await items.get("/healthz")).json() == {"service": "items"}
+    ready = await items.get("/readyz")
+    assert (ready.status_code, ready.json()) == (200, {"database": True})
+
+
+async def test_services_that_start_together_share_one_schema(postgres: str) -> None:
+    """The schema is made once, whoever comes first, and found by all others and ever after."""
+
+    async def make_one(dsn: str) -> int:
+        async with (
+            serving_items(dsn) as app,
+            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://i") as client,
+        ):
+            return (await client.post("/items", json={"title": "t"})).status_code
+
+    with scratch_database(postgres) as dsn:
+        assert await asyncio.gather(*(make_one(dsn) for _ in range(5))) == [201] * 5
+        assert await make_one(dsn) == 201
+
+
+async def test_outage_of_the_database_shows_in_readyz(postgres: str) -> None:
+    """A database that went away makes the service unready, not dead."""
+    with scratch_database(postgres) as dsn:
+        async with (
+            serving_items(dsn) as app,
+            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://i") as client,
+        ):
+            admin = await asyncpg.connect(dsn)
+            await admin.execute("DROP SCHEMA items CASCADE")
+            await admin.close()
+            ready = await client.get("/readyz")
+            assert (ready.status_code, ready.json()) == (503, {"database": False})
+            assert (await client.get("/healthz")).status_code == 200

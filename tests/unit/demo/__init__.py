@@ -1,0 +1,1 @@
+"""Unit tests of the demo: no socket, no k6."""

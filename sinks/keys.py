@@ -5,6 +5,7 @@ that producers need not stop because the store of keys did.
 """
 
 import asyncio
+import logging
 import re
 import secrets
 import time
@@ -24,6 +25,7 @@ from sinks.outages import OUTAGE
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
+_LOG = logging.getLogger(__name__)
 _SQL = load("sinks.sql", "keys.sql")
 _ID_DIGITS = 12
 _ID = re.compile(r"[0-9a-f]{8,64}")
@@ -94,7 +96,7 @@ class DatabaseKeyring:
     async def _ask_once(self, hashed: bytes, now: float) -> Credential | None:
         """Ask for a key; requests that want the same one share the answer."""
         if now < self._quiet_until:
-            raise Temporary("The database of API keys is away.", retry_after=self._policy.pause)
+            raise self._away()
         task = self._asking.get(hashed)
         if task is None:
             task = asyncio.create_task(self._ask(hashed))
@@ -102,6 +104,10 @@ class DatabaseKeyring:
             task.add_done_callback(lambda done: self._answered(hashed, done))
         # Shielded: a client that hangs up must not take the answer from the others.
         return await asyncio.shield(task)
+
+    def _away(self) -> Temporary:
+        # Whoever sent the key reads this: it names no server of ours.
+        return Temporary("API keys can't be looked up now.", retry_after=self._policy.pause)
 
     def _answered(self, hashed: bytes, task: asyncio.Task[Credential | None]) -> None:
         self._asking.pop(hashed, None)
@@ -116,10 +122,8 @@ class DatabaseKeyring:
             # Any error is an outage here: a hash can't be wrong, so the database is away, not
             # migrated, or refuses us, and each of these can be mended without a restart.
             self._quiet_until = self._clock() + self._policy.pause
-            raise Temporary(
-                f"API keys can't be looked up: {error or type(error).__name__}",
-                retry_after=self._policy.pause,
-            ) from error
+            _LOG.warning("API keys can't be looked up: %r", error)
+            raise self._away() from error
         now = self._clock()
         if row is None:
             self._good.pop(hashed, None)

@@ -19,7 +19,7 @@ class Consuming:
     """Bootstrap servers, host:port with commas between."""
     group: str
     topic: str
-    fetch_bytes: int = 2 << 20
+    fetch_bytes: int = 1 << 20
     """Of one partition in one fetch. Larger is a little faster and much larger in memory."""
 
 

@@ -1,0 +1,155 @@
+"""`headrace tenants`: tenants and their API keys."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, TypeVar
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from deploy.cli.context import resolve
+from schemas.keys import Scope
+from schemas.settings import Settings
+from sinks.database import connect_pool
+from sinks.keys import KeyFacts, Tenants
+from sinks.outages import OUTAGE, classify
+
+_T = TypeVar("_T")
+
+Name = Annotated[str, typer.Argument(help="The tenant: a-z, 0-9, - and _.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+class ScopeChoice(StrEnum):
+    """The scopes of a key, as Typer can offer them."""
+
+    INGEST = "ingest"
+    READ = "read"
+    ADMIN = "admin"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the CLI."""
+    tenants = typer.Typer(help="Make tenants and their API keys.", no_args_is_help=True)
+    keys = typer.Typer(help="Make, show and revoke API keys.", no_args_is_help=True)
+    tenants.command("create")(create)
+    tenants.command("list")(list_all)
+    keys.command("create")(create_key)
+    keys.command("list")(list_keys)
+    keys.command("revoke")(revoke_key)
+    tenants.add_typer(keys, name="keys")
+    app.add_typer(tenants, name="tenants")
+
+
+def create(name: Name, *, as_json: AsJson = False) -> None:
+    """Make a tenant. Safe to repeat: one that is there stays as it is.
+
+    headrace tenants create acme
+    """
+    tenant, made = _administer(lambda tenants: tenants.create(name))
+    facts = {
+        "name": tenant.name,
+        "tenant_id": str(tenant.tenant_id),
+        "created_at": _text(tenant.created_at),
+        "created": made,
+    }
+    told = f"{tenant.name} [{'made' if made else 'was there'}]: tenant_id {tenant.tenant_id}"
+    print(json.dumps(facts) if as_json else told)
+
+
+def list_all(*, as_json: AsJson = False) -> None:
+    """Show all tenants."""
+    rows: list[dict[str, object]] = [
+        {"name": t.name, "tenant_id": str(t.tenant_id), "created_at": _text(t.created_at)}
+        for t in _administer(lambda tenants: tenants.tenants())
+    ]
+    _print("tenants", rows, as_json=as_json)
+
+
+def create_key(
+    name: Name,
+    *,
+    scope: Annotated[
+        list[ScopeChoice],
+        typer.Option(help="What it may do; repeat it for more.", show_default=False),
+    ],
+    days: Annotated[
+        int | None, typer.Option(min=1, max=36500, help="Days until it expires.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make an API key and print it. It is shown this once and kept nowhere.
+
+    headrace tenants keys create acme --scope ingest --scope read
+    """
+    expires = None if days is None else datetime.now(UTC) + timedelta(days=days)
+    scopes: list[Scope] = sorted({one.value for one in scope})
+    key = _administer(lambda tenants: tenants.create_key(name, scopes, expires))
+    facts = {"key": key, "tenant": name, "scopes": scopes, "expires_at": _text(expires)}
+    # The key alone on stdout, so that KEY=$(headrace tenants keys create …) holds just that.
+    print(json.dumps(facts) if as_json else key)
+
+
+def list_keys(name: Name, *, as_json: AsJson = False) -> None:
+    """Show what is known of a tenant's keys. The keys themselves are kept nowhere."""
+    rows = [_facts(key) for key in _administer(lambda tenants: tenants.keys(name))]
+    _print("keys", rows, as_json=as_json)
+
+
+def revoke_key(
+    key: Annotated[
+        str, typer.Argument(help="The key's id (of `keys list`), or the key.", show_default=False)
+    ],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Revoke a key. Running processes refuse it within seconds. Safe to repeat."""
+    revoked = _administer(lambda tenants: tenants.revoke(key))
+    print(json.dumps({"revoked": revoked}) if as_json else f"revoked {revoked}")
+
+
+def _administer(act: Callable[[Tenants], Awaitable[_T]]) -> _T:
+    async def within() -> _T:
+        try:
+            async with await connect_pool(
+                resolve(Settings()).database, role=None, application="tenants", max_size=1
+            ) as pool:
+                return await act(Tenants(pool))
+        except OUTAGE as error:
+            raise classify(error) from error
+
+    return asyncio.run(within())
+
+
+def _facts(key: KeyFacts) -> dict[str, object]:
+    return {
+        "id": key.id,
+        "scopes": list(key.scopes),
+        "created_at": _text(key.created_at),
+        "expires_at": _text(key.expires_at),
+        "revoked_at": _text(key.revoked_at),
+    }
+
+
+def _text(moment: datetime | None) -> str | None:
+    if moment is None:
+        return None
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _print(what: str, rows: list[dict[str, object]], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({what: rows}))
+        return
+    if not rows:
+        print(f"no {what}")
+        return
+    table = Table(*rows[0])
+    for row in rows:
+        cells = (" ".join(cell) if isinstance(cell, list) else cell for cell in row.values())
+        table.add_row(*("-" if cell is None else str(cell) for cell in cells))
+    Console().print(table)

@@ -1,0 +1,164 @@
+"""Imports the file of a finished run: the same envelopes and events, with the file's own times.
+
+The division into envelopes follows from the file alone. So an import that was interrupted is simply run
+again: it finds its started event, asks which envelopes arrived, and sends the others.
+"""
+
+import asyncio
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from aiokafka.errors import KafkaError
+
+from producers.k6 import runfile
+from producers.k6.doubt import published
+from producers.k6.envelopes import Envelopes
+from producers.k6.outcome import RunResult
+from producers.k6.spool import Spool, SpoolPolicy
+from producers.k6.transfer import Say, Target, Transfer
+from schemas.errors import Permanent, Temporary
+from schemas.k6 import judged, verdicts
+from schemas.runs import RUN_EVENT, PartitionSent, RunFinished, RunStarted
+from schemas.topics import Topics
+
+RUNNER = "import"
+"""The runner of every import: the same file again must give the same records."""
+
+_IN_MEMORY = SpoolPolicy(memory=8 << 20, segment=1 << 20, disk=0)
+"""A file needs no spool: reading waits."""
+
+_CROSSED = 99
+"""k6's exit code where a threshold was crossed."""
+
+
+@dataclass(frozen=True)
+class ImportConfig:
+    """A file to import. `summary` is the run's --summary-export document, if there is one."""
+
+    bootstrap: str
+    topics: Topics
+    tenant_id: UUID
+    file: Path
+    execution_id: UUID | None = None
+    """By default one that follows from tenant and content."""
+    test: str | None = None
+    """By default the file's name without suffixes."""
+    summary: Mapping[str, Any] | None = None
+
+
+async def import_run(config: ImportConfig, *, say: Say, progress: runfile.Progress) -> RunResult:
+    """Import a file; cancel it to stop, and run it again to go on.
+
+    `progress` is told bytes done and in all, twice over the file: first it is examined, then sent.
+
+    Raises:
+        Permanent: the file is no run, or is imported already; Kafka refuses it.
+        Temporary: Kafka is away.
+    """
+    stopping = threading.Event()
+
+    def told(done: int, total: int) -> None:
+        if stopping.is_set():  # a thread can't be cancelled
+            raise Permanent("The import was stopped.")
+        progress(done, total)
+
+    try:
+        file = await asyncio.to_thread(runfile.examine, config.file, told)
+    except asyncio.CancelledError:
+        stopping.set()
+        raise
+    execution_id = config.execution_id or file.execution_id(config.tenant_id)
+    target = Target(config.bootstrap, config.topics, config.tenant_id, execution_id, RUNNER)
+    begun = await _begun(target)
+    transfer = Transfer(
+        target,
+        spool=config.file.parent,  # never written to: _IN_MEMORY
+        policy=_IN_MEMORY,
+        since_ms=begun or 0,
+        say=say,
+        imported=True,
+        in_doubt=begun is not None,
+    )
+    started = RunStarted(
+        execution_id=execution_id,
+        tenant_id=config.tenant_id,
+        at=file.first,
+        runner=RUNNER,
+        test=config.test or config.file.name.split(".")[0],
+        script=config.file.name,
+    )
+
+    def copy(envelopes: Envelopes, spool: Spool) -> None:
+        try:
+            for block in runfile.blocks(config.file, told):
+                for envelope in envelopes.feed(block):
+                    spool.put(envelope)
+            for envelope in envelopes.end():
+                spool.put(envelope)
+        finally:
+            spool.close()
+
+    def ended(sent: list[PartitionSent]) -> RunFinished:
+        return RunFinished(
+            execution_id=execution_id,
+            tenant_id=config.tenant_id,
+            at=datetime.fromisoformat(transfer.envelopes.latest),
+            runner=RUNNER,
+            topic=config.topics.samples,
+            sent=sent,
+            exit_code=_exit_code(config.summary),
+            metrics=transfer.envelopes.metrics,
+            thresholds=judged(transfer.envelopes.thresholds, config.summary),
+            summary=dict(config.summary) if config.summary else None,
+        )
+
+    transfer.delivery.patient = False
+    # First, because it is how a later attempt knows of this one.
+    await transfer.announce(started)
+    transfer.begin(copy)
+    try:
+        await transfer.finish(ended)
+    except BaseException:
+        stopping.set()
+        await transfer.stop()
+        raise
+    return RunResult.of(
+        execution_id,
+        _exit_code(config.summary),
+        transfer,
+        thresholds=judged(transfer.envelopes.thresholds, config.summary),
+        summary=dict(config.summary) if config.summary else None,
+    )
+
+
+async def _begun(target: Target) -> int | None:
+    """When an earlier import of the same began, in epoch milliseconds; None for the first.
+
+    Raises Permanent where it is finished.
+    """
+    key = str(target.execution_id).encode()
+    try:
+        records = await published(target.bootstrap, target.topics.run_events, key)
+    except KafkaError as error:
+        raise Temporary(
+            f"Kafka at {target.bootstrap} gives no answer ({error!r}): import again when it is there."
+        ) from error
+    ours = [
+        (time, event)
+        for time, value in records
+        if (event := RUN_EVENT.validate_json(value)).runner == target.runner
+    ]
+    if any(isinstance(event, RunFinished) for _, event in ours):
+        raise Permanent(
+            f"Run {target.execution_id} is imported already. To have it twice, give --execution-id."
+        )
+    return min((time for time, _ in ours), default=None)
+
+
+def _exit_code(summary: Mapping[str, Any] | None) -> int:
+    return 0 if all(verdicts(summary or {}).values()) else _CROSSED

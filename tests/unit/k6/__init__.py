@@ -1,0 +1,1 @@
+"""The k6 bridge without sockets: lines, labels, spool, arguments."""

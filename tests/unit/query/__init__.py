@@ -1,0 +1,1 @@
+"""Unit tests of the read API: no socket, no database."""

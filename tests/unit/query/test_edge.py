@@ -1,0 +1,172 @@
+"""The HTTP edge over a database in memory: parameters, problems, OpenAPI."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from query.api import create_api
+from query.database import Reading, Rows
+from schemas.errors import Temporary
+from schemas.keys import Credential
+
+NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+
+
+class EmptyDatabase:
+    """Answers every query with no rows and notes what was asked; or fails with `error`."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.asked: list[tuple[UUID, str]] = []
+
+    @asynccontextmanager
+    async def reading(self, tenant_id: UUID) -> AsyncIterator[Reading]:
+        """Open nothing."""
+        database = self
+
+        class Nothing:
+            async def rows(self, query: str, *_: object) -> Rows:
+                database.asked.append((tenant_id, query))
+                if database.error:
+                    raise database.error
+                return []
+
+        yield Nothing()
+
+    async def check(self) -> None:
+        """Be ready."""
+
+
+class OneKey:
+    """A keyring with one key in it."""
+
+    credential = Credential(uuid4(), frozenset({"read"}))
+
+    async def find(self, key: str) -> Credential | None:
+        """Know `good` only."""
+        return self.credential if key == "good" else None
+
+
+def client(app: FastAPI) -> httpx.AsyncClient:
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    return httpx.AsyncClient(
+        transport=transport, base_url="http://api", headers={"X-API-Key": "good"}
+    )
+
+
+async def ask(path: str, database: EmptyDatabase | None = None) -> httpx.Response:
+    async with client(create_api(OneKey(), database or EmptyDatabase(), clock=lambda: NOW)) as http:
+        return await http.get(path)
+
+
+async def test_the_tenant_comes_from_the_key_alone() -> None:
+    """A tenant in the parameters changes nothing."""
+    database = EmptyDatabase()
+    await ask(f"/api/v1/metrics/names?tenant_id={uuid4()}&tenant={uuid4()}", database)
+    assert database.asked == [(OneKey.credential.tenant_id, "list_names")]
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("/api/v1/metrics", "query.name"),
+        ("/api/v1/metrics?name=", "query.name"),
+        ("/api/v1/metrics?name=a%00", "query.name"),
+        ("/api/v1/metrics?name=a&limit=0", "query.limit"),
+        ("/api/v1/metrics?name=a&limit=10001", "query.limit"),
+        ("/api/v1/metrics?name=a&label=host", "query.label"),
+        ("/api/v1/metrics?name=a&label=h:1&label=h:2", "query.label"),
+        ("/api/v1/metrics?name=a&label=9:1", "query.label"),
+        ("/api/v1/metrics?name=a&start=yesterday", "query.start"),
+        ("/api/v1/metrics?name=a&start=2026-06-01T10:00:00", "query.start"),
+        ("/api/v1/metrics?name=a&start=2026-06-01T13:00:00Z", "query.start"),
+        ("/api/v1/metrics?name=a&end=0001-01-01T00:00:00%2B14:00", "query.end"),
+        ("/api/v1/metrics?name=a&end=9999-12-31T23:59:59-14:00", "query.end"),
+        ("/api/v1/metrics?name=a&end=1970-01-01T00:00:00Z", "query.start"),
+        ("/api/v1/metrics/names?prefix=%00", "query.prefix"),
+        ("/api/v1/metrics/latest/a%00b", "path.name"),
+        ("/api/v1/metrics/series/a?bucket=5", "query.bucket"),
+        ("/api/v1/metrics/series/a?bucket=0s", "query.bucket"),
+        ("/api/v1/metrics/series/a?bucket=1y", "query.bucket"),
+        ("/api/v1/metrics/series/a?bucket=1s&start=2026-01-01T00:00:00Z", "query.bucket"),
+        ("/api/v1/metrics/series/a?agg=median", "query.agg"),
+        ("/api/v1/runs?state=lost", "query.state"),
+        ("/api/v1/runs?verdict=maybe", "query.verdict"),
+        ("/api/v1/runs/not-a-uuid", "path.execution_id"),
+    ],
+)
+async def test_a_bad_parameter_is_named(path: str, field: str) -> None:
+    """422 with a problem document that names the parameter and says what it should be."""
+    answer = await ask(path)
+    problem = answer.json()
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert [error["field"] for error in problem["errors"]] == [field]
+    assert problem["errors"][0]["reason"] in problem["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/nothing", 404), ("/api/v1/metrics/latest/", 422), ("/docs", 200)]
+)
+async def test_other_paths(path: str, status: int) -> None:
+    """What is not there is a problem document too."""
+    answer = await ask(path)
+    assert answer.status_code == status
+    assert status == 200 or answer.json()["status"] == status
+
+
+async def test_an_unforeseen_error_tells_nothing_and_is_counted() -> None:
+    """500 without our insides, and the type in the metrics."""
+    database = EmptyDatabase(KeyError("a secret"))
+    async with client(create_api(OneKey(), database)) as http:
+        answer = await http.get("/api/v1/metrics/names")
+        metrics = (await http.get("/metrics")).text
+    assert answer.status_code == 500
+    assert "secret" not in answer.text
+    assert 'headrace_api_exceptions_total{type="KeyError"} 1.0' in metrics
+
+
+async def test_a_dependency_that_is_away_is_503_with_a_time() -> None:
+    """Temporary errors say when to come back."""
+    answer = await ask("/api/v1/runs", EmptyDatabase(Temporary("away", retry_after=7)))
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "7")
+
+
+async def test_two_applications_share_no_metric() -> None:
+    """Each application counts for itself."""
+    first, second = (create_api(OneKey(), EmptyDatabase()) for _ in range(2))
+    async with client(first) as http:
+        await http.get("/api/v1/runs")
+    async with client(second) as http:
+        assert "/api/v1/runs" not in (await http.get("/metrics")).text
+
+
+def test_the_openapi_document_is_complete() -> None:
+    """Every route documents its security, its problems and every parameter; no reference dangles."""
+    document = create_api(OneKey(), EmptyDatabase()).openapi()
+    assert set(document["components"]["securitySchemes"]) == {"ApiKey", "Bearer"}
+    for path, methods in document["paths"].items():
+        operation = methods["get"]
+        assert operation["summary"], path
+        if path.startswith("/api/"):
+            assert operation["security"] == [{"ApiKey": []}, {"Bearer": []}]
+            assert {"200", "401", "403", "422", "503", "504"} <= set(operation["responses"])
+        for parameter in operation.get("parameters", []):
+            assert "description" in parameter or "enum" in str(parameter), (path, parameter)
+    schemas = document["components"]["schemas"]
+    for reference in _references(document):
+        assert reference.removeprefix("#/components/schemas/") in schemas
+
+
+def _references(node: object) -> list[str]:
+    if isinstance(node, dict):
+        own = [node["$ref"]] if "$ref" in node else []
+        return own + [found for value in node.values() for found in _references(value)]
+    if isinstance(node, list):
+        return [found for value in node for found in _references(value)]
+    return []

@@ -15,7 +15,7 @@ from typing import Any
 import asyncpg
 from prometheus_client import CollectorRegistry
 
-from producers.kafka import close_producer, make_producer
+from producers.steady import SteadyProducer
 from schemas.errors import Permanent
 from schemas.named_queries import load
 from schemas.topics import Topics
@@ -35,8 +35,8 @@ from stream.ingest.watchdog import Progress, watch
 
 log = logging.getLogger(__name__)
 
-DEAD_LETTER_ROOM = 64 * 1024
-"""A dead letter carries a record as large as any, and its reason on top."""
+MAX_DEAD_LETTER_BYTES = 2 * 1024 * 1024 - 64 * 1024
+"""A dead letter carries a record as large as any; its topic takes 2 MiB, headers included."""
 
 FLUSH_WITHIN = 8.0
 """Seconds that a stop may take to store what is in hand; the rest is read again by the next process."""
@@ -90,10 +90,11 @@ async def ingesting(config: IngestConfig, registry: CollectorRegistry) -> AsyncI
     Raises what crashed it, at the end of the block.
     """
     pool = await connect_pool(config.database, role="headrace_writer", application="ingest")
-    producer = make_producer(
+    producer = SteadyProducer(
         config.kafka,
-        client_id="headrace-ingest-dead-letters",
-        max_record_bytes=2 * 1024 * 1024 - DEAD_LETTER_ROOM,
+        [config.topics.dead_letters],
+        client_id="headrace-ingest",
+        max_record_bytes=MAX_DEAD_LETTER_BYTES,
     )
     try:
         metrics = IngestMetrics(registry)
@@ -105,7 +106,8 @@ async def ingesting(config: IngestConfig, registry: CollectorRegistry) -> AsyncI
             config.window,
             now=lambda: time.time_ns() // 1000,
         )
-        await producer.start()
+        producer.start()
+        await producer.connected()  # Faust, unlike this, gives up when no broker answers
         letters = DeadLetters(producer, config.topics.dead_letters)
         pipeline = Pipeline(decoder, delivery, letters.bury, metrics, config.policy)
         with tempfile.TemporaryDirectory(prefix="headrace-ingest-") as datadir:
@@ -118,7 +120,7 @@ async def ingesting(config: IngestConfig, registry: CollectorRegistry) -> AsyncI
             async with _running(Ingest(app, pipeline, metrics, config.group), config) as ingest:
                 yield ingest
     finally:
-        await close_producer(producer, timeout=2)
+        await producer.close(timeout=2)
         await asyncio.wait_for(pool.close(), 2)
 
 

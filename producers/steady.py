@@ -22,11 +22,15 @@ from aiokafka.structs import RecordMetadata
 
 from producers.kafka import close_producer, make_producer
 from schemas.errors import HeadraceError, Permanent, Temporary
+from schemas.topics import MAX_RECORD_BYTES
 
 _log = logging.getLogger(__name__)
 
 _NOT_TAKEN_OVER = (KafkaTimeoutError, MessageSizeTooLargeError, UnknownTopicOrPartitionError)
 """Errors of `send` that leave the producer whole: the record never entered it."""
+
+
+Headers = Sequence[tuple[str, bytes]]
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class SteadyProducer:
         topics: Sequence[str],
         *,
         client_id: str,
+        max_record_bytes: int = MAX_RECORD_BYTES,
         patience: Patience = Patience(),
     ) -> None:
         self.problem = "not started"
@@ -59,6 +64,7 @@ class SteadyProducer:
         self._bootstrap = bootstrap
         self._topics = topics
         self._client_id = client_id
+        self._max_record_bytes = max_record_bytes
         self._patience = patience
         self._producer: AIOKafkaProducer | None = None
         self._connected = asyncio.Event()
@@ -75,7 +81,9 @@ class SteadyProducer:
         """Wait until a producer is there."""
         await self._connected.wait()
 
-    async def send(self, topic: str, value: bytes, key: bytes) -> "asyncio.Future[RecordMetadata]":
+    async def send(
+        self, topic: str, value: bytes | None, key: bytes, headers: Headers = ()
+    ) -> "asyncio.Future[RecordMetadata]":
         """Hand a record over, waiting for room. The future ends as `producers.kafka` says.
 
         Its KafkaError can be read with `explained`. A cancelled call hands nothing over.
@@ -88,7 +96,9 @@ class SteadyProducer:
         if producer is None:
             raise Temporary(self.problem)
         try:
-            future: asyncio.Future[RecordMetadata] = await producer.send(topic, value, key)
+            future: asyncio.Future[RecordMetadata] = await producer.send(
+                topic, value, key, headers=headers
+            )
         except KafkaError as error:
             if not isinstance(error, _NOT_TAKEN_OVER):
                 if producer is self._producer:
@@ -145,7 +155,11 @@ class SteadyProducer:
 
     async def _connect(self) -> AIOKafkaProducer:
         while True:
-            producer = make_producer(self._bootstrap, client_id=self._client_id)
+            producer = make_producer(
+                self._bootstrap,
+                client_id=self._client_id,
+                max_record_bytes=self._max_record_bytes,
+            )
             try:
                 async with asyncio.timeout(self._patience.connect):
                     await producer.start()

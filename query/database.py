@@ -72,7 +72,7 @@ class Database(Protocol):
 class TenantDatabase:
     """The `Database` of PostgreSQL or TimescaleDB.
 
-    `pool` may be one without a connection yet (`min_size=0`): the database may be away at the start.
+    `pool` may be one without a connection yet: the database may be away at the start.
     `statement_timeout` is in seconds; a request waits at most 5 more for a connection and the network.
     """
 

@@ -8,13 +8,12 @@ Role = Literal["headrace_writer", "headrace_reader"]
 
 
 async def connect_pool(
-    dsn: str, *, role: Role | None, application: str, min_size: int = 1, max_size: int = 4
+    dsn: str, *, role: Role | None, application: str, max_size: int = 4
 ) -> "asyncpg.Pool[asyncpg.Record]":
     """Open a pool whose sessions assume `role` (None: the login's own, for administration).
 
-    With `min_size=0` nothing is connected yet, so a process may start while the database is away.
-
-    No connection is made yet: a process starts while its database is away. The limits keep a paused or cut-off writer from holding the offset rows that its successor needs.
+    Nothing is connected yet, so a process may start while its database is away. The limits keep a
+    writer that is paused or cut off from holding the offset rows that its successor needs.
     """
     settings = {
         "application_name": f"headrace {application}",
@@ -25,5 +24,5 @@ async def connect_pool(
     if role is not None:
         settings["role"] = role
     return await asyncpg.create_pool(
-        dsn, min_size=min_size, max_size=max_size, command_timeout=60, server_settings=settings
+        dsn, min_size=0, max_size=max_size, command_timeout=60, server_settings=settings
     )

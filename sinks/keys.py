@@ -55,7 +55,7 @@ class CachePolicy:
 class DatabaseKeyring:
     """A `schemas.keys.Keyring` over `find_key` of the database, in any role that may call it.
 
-    The pool may be one that has no connection yet (`min_size=0`): the database may be away when
+    The pool may be one that has no connection yet: the database may be away when
     the process starts. Holds hashes only, never a key.
     """
 

@@ -14,7 +14,7 @@ from uuid import UUID
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
-from schemas.errors import HeadraceError, Invalid, Permanent
+from schemas.errors import Invalid, Permanent
 from schemas.named_queries import load
 from schemas.runs import RunAborted, RunEvent, RunFinished, RunStarted
 from schemas.thresholds import Judgement, Selection, Statistics
@@ -100,14 +100,10 @@ class RunStore:
     def __init__(self, pool: _Pool) -> None:
         self._pool = pool
 
-    async def reachable(self) -> bool:
-        """Whether the database answers."""
-        try:
-            async with self._transaction() as connection:
-                await connection.execute(_SQL["ping"])
-        except HeadraceError:
-            return False
-        return True
+    async def check(self) -> None:
+        """Raise Temporary while the database is away, Permanent when it lacks the schema."""
+        async with self._transaction() as connection:
+            await connection.execute(_SQL["check"])
 
     async def record(self, event: RunEvent) -> State:
         """Take an event into its run and return the state that follows.

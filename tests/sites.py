@@ -83,7 +83,6 @@ async def serving(dsn: str, statement_timeout: float = 10.0) -> AsyncIterator[Si
             dsn,
             role="headrace_reader",
             application="test",
-            min_size=0,
             max_size=1,
         ) as pool,
     ):

@@ -13,6 +13,8 @@ from schemas.topics import Topics
 from sinks.database import connect_pool
 from sinks.keys import DatabaseKeyring, Tenants
 
+_SCHEMES = ("postgresql://", "postgres://")
+
 LOCAL_TENANT = "local"
 """The tenant that a local stack's own commands act for."""
 
@@ -32,6 +34,11 @@ def resolve(settings: Settings) -> Endpoints:
     Raises Permanent when an embedded server is wanted and no stack runs.
     """
     given = Endpoints(settings.kafka, settings.database, settings.temporal)
+    if given.database != EMBEDDED and not given.database.startswith(_SCHEMES):
+        # A lazy pool would take anything and fail at its first use, for ever.
+        raise Permanent(
+            "HEADRACE_DATABASE is no DSN: write postgresql://user:password@host:5432/name."
+        )
     embedded = [name for name, value in vars(given).items() if value == EMBEDDED]
     if not embedded:
         return given

@@ -119,11 +119,11 @@ def items(
 
 async def _items(dsn: str, host: str, port: int) -> None:
     from deploy.demo.items import serving_items  # noqa: PLC0415 - `demo` has no need of FastAPI
-    from deploy.demo.serving import serve  # noqa: PLC0415 - as above
+    from deploy.http import listen, serve  # noqa: PLC0415 - as above
 
     try:
         async with serving_items(dsn) as app:
-            await serve(app, host, port)
+            await serve(app, listen(host, port), "items service")
     except (OSError, asyncpg.PostgresError) as error:
         raise Temporary(f"The items service can't use its database: {error}") from error
 

@@ -93,7 +93,14 @@ def _format(java: tuple[str, ...], data: Path, ports: Ports) -> None:
     shutil.rmtree(fresh, ignore_errors=True)
     properties.write_text(_properties(fresh, ports))
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    tool = (*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties))
+    tool = (
+        *java,
+        "kafka.tools.StorageTool",
+        "format",
+        f"--cluster-id={cluster}",
+        "-c",
+        str(properties),
+    )
     done = subprocess.run(tool, capture_output=True, text=True, check=False)
     properties.unlink()
     if done.returncode:

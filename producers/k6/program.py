@@ -79,7 +79,7 @@ async def inspect(program: str, arguments: Arguments, environment: Mapping[str, 
     if flags is None:
         return [], {}
     process = await asyncio.create_subprocess_exec(
-        *("nice", "-n", "10", program, "inspect", *flags),
+        *("nice", "-n", "10", program, "inspect", "--include-system-env-vars", *flags),
         env=environment,
         stdin=DEVNULL,
         stdout=PIPE,

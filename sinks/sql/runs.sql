@@ -1,6 +1,6 @@
--- name: ping
--- Whether the database answers.
-SELECT 1
+-- name: check
+-- Fails unless the database answers and has the schema that these queries need. Reads nothing.
+SELECT aggregate_execution(execution_id) FROM runs WHERE false
 
 -- name: record_event
 -- What an event says of a run, merged so that order and repetition don't matter: $1 execution,

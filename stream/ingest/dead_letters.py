@@ -14,17 +14,12 @@ MAX_DETAIL = 500
 
 
 class Producer(Protocol):
-    """The part of aiokafka's producer that is used here."""
+    """What `producers.steady.SteadyProducer` does."""
 
     async def send(
-        self,
-        topic: str,
-        value: bytes | None = None,
-        key: bytes | None = None,
-        *,
-        headers: Sequence[tuple[str, bytes]] | None = None,
+        self, topic: str, value: bytes | None, key: bytes, headers: Sequence[tuple[str, bytes]]
     ) -> Awaitable[Any]:
-        """Queue a record; the result is the broker's acknowledgement."""
+        """Queue a record; the result is the broker's acknowledgement. Raises Temporary."""
         ...
 
 
@@ -41,7 +36,7 @@ class DeadLetters:
         self._topic = topic
 
     async def bury(self, rejects: Sequence[Reject]) -> None:
-        """Publish rejects; return when the broker has acknowledged each. Raises KafkaError."""
+        """Publish rejects; return when the broker has acknowledged each. Raises Temporary, KafkaError."""
         await asyncio.gather(*[await self._send(reject) for reject in rejects])
 
     async def _send(self, reject: Reject) -> Awaitable[Any]:
@@ -68,7 +63,7 @@ class DeadLetters:
             self._topic,
             value,
             position.encode(),
-            headers=[(k, v.encode(errors="backslashreplace")) for k, v in headers.items()],
+            [(k, v.encode(errors="backslashreplace")) for k, v in headers.items()],
         )
 
 

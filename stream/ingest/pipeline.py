@@ -19,7 +19,7 @@ import numpy as np
 from aiokafka.errors import KafkaError
 
 from schemas.batches import Batch, Chunk, Claim, Source
-from schemas.errors import Permanent
+from schemas.errors import Permanent, Temporary
 from sinks.delivery import Bury, Delivery, Overtaken, Written
 from sinks.outages import OUTAGE, classify
 from stream.ingest.decode import Decoder
@@ -173,10 +173,10 @@ class Pipeline:
                 result = await step()
             except Overtaken:
                 raise
-            except (*OUTAGE, KafkaError) as error:
-                dependency = "kafka" if isinstance(error, KafkaError) else "database"
-                verdict = classify(error)
-                if isinstance(verdict, Permanent) and dependency == "database":
+            except (*OUTAGE, KafkaError, Temporary) as error:
+                away = isinstance(error, KafkaError | Temporary)
+                dependency, verdict = ("kafka", error) if away else ("database", classify(error))
+                if isinstance(verdict, Permanent):
                     raise verdict from error
                 self._metrics.retries.labels(dependency).inc()
                 if self.outage is None:

@@ -17,6 +17,7 @@ from tests.servers import runtime
 
 RATE, SECONDS, OUTAGE = 25, 32, 20
 FINISHED_WITHIN = 90
+_STORED = "SELECT coalesce(sum(stored), 0) FROM run_ledger"
 
 SCRIPT = """
 import http from 'k6/http';
@@ -85,7 +86,7 @@ async def test_twenty_seconds_without_database_cost_nothing_and_slow_nobody(tmp_
 
 async def _stored(pool: "asyncpg.Pool[asyncpg.Record]", points: int) -> None:
     async with asyncio.timeout(FINISHED_WITHIN):
-        while await pool.fetchval("SELECT coalesce(sum(stored), 0) FROM run_ledger") < points:
+        while await pool.fetchval(_STORED) < points:  # noqa: ASYNC110 # another process stores them
             await asyncio.sleep(0.1)
 
 

@@ -111,7 +111,7 @@ async def test_a_refused_record_breaks_its_producer_and_a_steady_one_recovers(
     """After a refusal aiokafka's producer fails for ever in that partition; SteadyProducer makes a new one."""
     spec = TopicSpec(topics.samples, 1, {"max.message.bytes": "1000"})
     await create_topics(kafka, [spec], 1)
-    # Bytes that lz4 can't make smaller than the topic's limit.
+    # Bytes that compression can't make smaller than the topic's limit.
     large = hashlib.shake_256(b"").digest(5000)
 
     producer = make_producer(kafka, client_id="test")

@@ -38,9 +38,7 @@ async def admin(database: str) -> AsyncIterator[Pool]:
 
 @pytest.fixture
 async def reader(database: str) -> AsyncIterator[Pool]:
-    async with await connect_pool(
-        database, role="headrace_reader", application="test", min_size=0
-    ) as pool:
+    async with await connect_pool(database, role="headrace_reader", application="test") as pool:
         yield pool
 
 
@@ -157,9 +155,7 @@ async def test_a_process_may_start_before_its_database() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound and not listening: refuses, and nobody else gets it
         dsn = f"postgresql://postgres@127.0.0.1:{taken.getsockname()[1]}/postgres"
-        async with await connect_pool(
-            dsn, role="headrace_reader", application="test", min_size=0
-        ) as pool:
+        async with await connect_pool(dsn, role="headrace_reader", application="test") as pool:
             with pytest.raises(Temporary):
                 await DatabaseKeyring(pool).find("hr_x")
 

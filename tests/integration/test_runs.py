@@ -10,6 +10,7 @@ import pytest
 from schemas.errors import Invalid, Permanent, Temporary
 from schemas.runs import RunAborted, RunEvent
 from sinks.database import connect_pool
+from sinks.migrate import migrate, plan
 from sinks.runs import RunStore
 from tests.ingestion import Bench
 from tests.outages import database_away
@@ -100,9 +101,12 @@ async def test_an_outage_is_temporary_and_an_unknown_run_is_not(
 ) -> None:
     """What passes by itself is told apart from what a person must look at."""
     with database_away(postgres, bench.dsn):
-        assert not await store.reachable()
-        with pytest.raises(Temporary):
-            await store.load(uuid4())
-    assert await store.reachable()
+        for call in (store.check(), store.load(uuid4())):
+            with pytest.raises(Temporary):
+                await call
+    await store.check()
     with pytest.raises(Permanent, match="no run"):
         await store.load(uuid4())
+    migrate(bench.dsn, rollback=len(plan(bench.dsn, to="5").steps))
+    with pytest.raises(Permanent, match="headrace migrate"):
+        await store.check()

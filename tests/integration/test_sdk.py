@@ -118,7 +118,7 @@ async def test_samples_that_kafka_refuses_are_raised_and_later_ones_are_stored(
     async with Headrace(kafka, tenant_id=TENANT, source="a", topic=topics.samples) as metrics:
         await metrics.send("small", 1)
         await metrics.flush()
-        for number in range(5):  # text that lz4 can't make smaller than the topic's limit
+        for number in range(5):  # text that compression can't make smaller than the topic's limit
             await metrics.send("large", hashlib.shake_256(bytes([number])).hexdigest(512))
         with pytest.raises(Permanent, match="5 samples were not stored"):
             await metrics.flush()

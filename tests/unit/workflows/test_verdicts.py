@@ -124,10 +124,20 @@ def test_k6s_own_failure_fails_the_run(exit_code: int, expected: str) -> None:
 
 def test_the_duration_is_k6s_own_where_its_summary_tells() -> None:
     """A counter's count over its rate is the test proper; else the events' times have to do."""
-    summary: dict[str, object] = {"metrics": {"vus": {"value": 2}, "iterations": {"count": 20, "rate": 10}}}
+    summary: dict[str, object] = {
+        "metrics": {"vus": {"value": 2}, "iterations": {"count": 20, "rate": 10}}
+    }
     assert duration(a_run(started(), finished(summary=summary))) == 2
     assert duration(a_run(started(), finished(seconds=20))) == 20
     assert duration(a_run()) is None
+
+
+@pytest.mark.parametrize(
+    "metrics", [[], {"a": 1}, {"a": {"count": "x", "rate": 1}}, {"a": {"count": 0, "rate": 0}}]
+)
+def test_a_summary_of_another_shape_is_not_used(metrics: object) -> None:
+    """Whatever a runner calls its summary, the run can be judged."""
+    assert duration(a_run(started(), finished(summary={"metrics": metrics}, seconds=20))) == 20
 
 
 def test_each_point_sent_is_stored_or_dead_lettered() -> None:

@@ -1,0 +1,194 @@
+"""`headrace worker`: runs workflows, and takes run events from Kafka, until it is told to stop."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Annotated, TypeVar
+
+import asyncpg
+import typer
+import uvloop
+from aiokafka import AIOKafkaConsumer
+from prometheus_client import CollectorRegistry
+from temporalio.client import Client
+from temporalio.service import RPCError
+from temporalio.worker import Worker
+
+from deploy.cli.context import Endpoints, resolve, topics
+from deploy.probes import serve_probes
+from deploy.signals import until_stopped
+from producers.kafka import make_producer
+from schemas.errors import HeadraceError, Permanent
+from schemas.settings import Settings
+from sinks.database import connect_pool
+from sinks.outages import OUTAGE, classify
+from sinks.runs import RunStore
+from workflows.metrics import Metrics
+from workflows.post_test.activities import PostTestActivities
+from workflows.post_test.start import PostTestStarter
+from workflows.post_test.workflow import PostTestWorkflow
+from workflows.run_events import GROUP, RunEvents
+
+PORT = 21094
+TASK_QUEUE = "headrace"
+"""Temporal task queue, after the topics' prefix as everything that installations may share."""
+
+_ACTIVITIES = 4
+"""At once: each may be a statement that keeps one of the database's processors busy."""
+_MAX_POLL_INTERVAL_MS = 100_000_000
+"""An event may wait for the database for a day; leaving the group meanwhile would not help it."""
+_DEAD_LETTER_BYTES = 1536 * 1024
+_FINISH_WITHIN = timedelta(seconds=4)
+"""For steps in hand at a stop; what takes longer is cancelled and done again by the next worker."""
+_PAUSE = 2.0
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the CLI."""
+    app.command("worker")(run)
+
+
+def run(
+    *,
+    port: Annotated[
+        int | None, typer.Option(help=f"Of /healthz, /readyz and /metrics. [{PORT}]")
+    ] = None,
+) -> None:
+    """Run workflows: after a load test, aggregate it, judge its thresholds, delete its raw points.
+
+    Run one or several; each run is worked on once. Waits for Kafka, the database and Temporal where
+    they are away, and goes on where a killed worker left off.
+
+        headrace worker
+        curl localhost:21094/readyz
+    """
+    settings = Settings()
+    logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    uvloop.run(_run(settings, PORT + settings.port_offset if port is None else port))
+
+
+async def _run(settings: Settings, port: int) -> None:
+    process = WorkerProcess(settings, resolve(settings))
+    async with serve_probes(settings.api_host, port, process.registry, process.ready):
+        stopped = asyncio.create_task(until_stopped())
+        working = asyncio.create_task(process.run())
+        await asyncio.wait({stopped, working}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        working.cancel()
+        await asyncio.wait({working})
+        if not working.cancelled():
+            working.result()
+
+
+class WorkerProcess:
+    """The parts of a worker, made as soon as what they need is there."""
+
+    def __init__(self, settings: Settings, endpoints: Endpoints) -> None:
+        self.registry = CollectorRegistry()
+        self._settings = settings
+        self._endpoints = endpoints
+        self._metrics = Metrics(self.registry)
+        self._runs: RunStore | None = None
+        self._client: Client | None = None
+        self._events: RunEvents | None = None
+
+    async def run(self) -> None:
+        """Work until cancelled. Raises Permanent for what only a person can mend."""
+        pool = await _persist("the database", self._connect_database)
+        try:
+            self._runs = RunStore(pool)
+            await _persist("the database", self._runs.check)
+            self._client = await _persist("Temporal", self._connect_temporal)
+            await self._work(self._runs, self._client)
+        finally:
+            self._runs = None
+            # Closing waits for statements in hand; their transactions roll back when cut off.
+            pool.terminate()
+
+    async def ready(self) -> dict[str, bool]:
+        """What readiness depends on."""
+        return {
+            "database": self._runs is not None and await _passes(self._runs.check()),
+            "temporal": self._client is not None and await _passes(_check(self._client)),
+            "kafka": self._events is not None and self._events.consuming,
+        }
+
+    async def _work(self, runs: RunStore, client: Client) -> None:
+        names = topics(self._settings)
+        steps = PostTestActivities(runs, self._metrics)
+        queue = names.prefix + TASK_QUEUE
+        starter = PostTestStarter(client, queue, self._settings.consumer_group)
+        self._events = RunEvents(
+            topic=names.run_events,
+            dead_letters=names.dead_letters,
+            make_consumer=lambda: AIOKafkaConsumer(
+                bootstrap_servers=self._endpoints.kafka,
+                client_id="headrace-worker",
+                group_id=names.prefix + GROUP,
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                max_poll_interval_ms=_MAX_POLL_INTERVAL_MS,
+            ),
+            make_producer=lambda: make_producer(
+                self._endpoints.kafka,
+                client_id="headrace-worker-dead-letters",
+                max_record_bytes=_DEAD_LETTER_BYTES,
+            ),
+            runs=runs,
+            start_post_test=starter.start,
+            metrics=self._metrics,
+        )
+        async with Worker(
+            client,
+            task_queue=queue,
+            workflows=[PostTestWorkflow],
+            activities=steps.all,
+            max_concurrent_activities=_ACTIVITIES,
+            graceful_shutdown_timeout=_FINISH_WITHIN,
+        ):
+            await self._events.run()
+
+    async def _connect_database(self) -> "asyncpg.Pool[asyncpg.Record]":
+        try:
+            return await connect_pool(
+                self._endpoints.database,
+                role="headrace_writer",
+                application="worker",
+                # One more for the events and one for the probe.
+                max_size=_ACTIVITIES + 2,
+            )
+        except OUTAGE as error:
+            raise classify(error) from error
+
+    async def _connect_temporal(self) -> Client:
+        return await Client.connect(
+            self._endpoints.temporal, namespace=self._settings.temporal_namespace
+        )
+
+
+async def _persist(what: str, connect: Callable[[], Awaitable[_T]]) -> _T:
+    """Connect, trying for as long as it takes. Raises Permanent at once."""
+    while True:
+        try:
+            return await connect()
+        except Permanent:
+            raise
+        except Exception as error:  # noqa: BLE001 - the SDK raises bare RuntimeError for a server that is away
+            _log.warning("Waiting for %s, next attempt in %.0f s: %s", what, _PAUSE, error)
+            await asyncio.sleep(_PAUSE)
+
+
+async def _check(client: Client) -> None:
+    await client.service_client.check_health(timeout=timedelta(seconds=2))
+
+
+async def _passes(check: Awaitable[None]) -> bool:
+    try:
+        await check
+    except (HeadraceError, RPCError):
+        return False
+    return True

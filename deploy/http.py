@@ -1,0 +1,61 @@
+"""Serves an application over HTTP until the process is told to stop."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from fastapi import FastAPI
+
+from schemas.errors import Permanent
+
+STOP_WITHIN = 6
+"""Seconds that open requests have after SIGTERM; a process has ten in all."""
+
+_log = logging.getLogger(__name__)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Take a port before anything else is set up. Raises Permanent when somebody else has it."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=1024)
+    except OSError as error:
+        raise Permanent(
+            f"Can't listen on {host}:{port}: {os.strerror(error.errno or 0)}. Stop what uses the "
+            "port, or choose another with --port or HEADRACE_PORT_OFFSET."
+        ) from error
+
+
+async def serve(app: FastAPI, listener: socket.socket, name: str) -> None:
+    """Answer until SIGTERM or Ctrl-C, then what is in flight."""
+    config = uvicorn.Config(
+        app,
+        lifespan="off",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=STOP_WITHIN,
+    )
+    host, port = listener.getsockname()[:2]
+    _log.info("the %s listens on http://%s:%s (documentation: /docs)", name, host, port)
+    with listener:
+        await _Server(config).serve(sockets=[listener])
+    _log.info("told to stop; all requests are answered")
+
+
+class _Server(uvicorn.Server):
+    """Ends with exit code 0 when told to: uvicorn's own way is to die of the signal in the end."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        # They stay: a second signal must not kill the process in its last flush.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        yield

@@ -1,0 +1,41 @@
+"""Metrics of the worker process, declared once. Each text says what to do when it moves."""
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+
+class Metrics:
+    """Metrics in a registry of their own; labels are in the names' order."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.events = Counter(
+            "headrace_run_events_total",
+            "Run events handled, by event (started finished aborted). None for hours of testing: see "
+            "the consumer group's lag and this process's log.",
+            ["event"],
+            registry=registry,
+        )
+        self.events_dead_lettered = Counter(
+            "headrace_run_events_dead_lettered_total",
+            "Run events that can't be handled, by reason. Any: read them in the dead-letter topic; the "
+            "run they speak of does not finish.",
+            ["reason"],
+            registry=registry,
+        )
+        self.workflows_started = Counter(
+            "headrace_post_tests_started_total",
+            "Post-test workflows started or found running. Fewer than runs that finish: look for runs "
+            "whose runners did not all finish.",
+            registry=registry,
+        )
+        self.aggregate_seconds = Histogram(
+            "headrace_aggregate_seconds",
+            "Duration of aggregating one run. Above 3 s per million points: see work_mem and the "
+            "database's temporary files.",
+            buckets=(0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800),
+            registry=registry,
+        )
+        self.aggregate_rows = Counter(
+            "headrace_aggregate_rows_total",
+            "Rows of aggregates written. A jump: some script gives each request a name of its own.",
+            registry=registry,
+        )

@@ -36,6 +36,8 @@ class Bench:
             "HEADRACE_DATABASE": self.dsn,
             "HEADRACE_TEMPORAL": "unused:0",
             "HEADRACE_TOPIC_PREFIX": self.topics.prefix,
+            # A group of its own: a process that another test killed would be waited for.
+            "HEADRACE_CONSUMER_GROUP": f"{self.topics.prefix}ingest",
             **more,
         }
 

@@ -38,6 +38,9 @@ def run(
     """
     settings = Settings()
     logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    # Each of their services says when it starts and stops: fifty lines that tell an operator nothing.
+    for chatty in ("faust", "mode", "aiokafka"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
         uvloop.run(_run(settings, port or PORT + settings.port_offset))
     except BaseExceptionGroup as group:

@@ -43,6 +43,7 @@ def create_app(
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=consuming.fetch_bytes,
         stream_buffer_maxsize=4,
+        stream_recovery_delay=0.0,  # for tables, of which there are none here
         # A retried record would be a second delivery of a chunk: the pipeline retries by itself.
         stream_wait_empty=False,
     )

@@ -59,4 +59,5 @@ class StoredPositions:
                 )
                 await self._delivery.skip_gap(source, lost=lost, to=first, new_topic=anew)
                 self._metrics.lost.inc(lost)
+        log.info("consuming from %s", {f"{s.topic}/{s.partition}": at for s, at in starts.items()})
         return starts

@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import uvicorn
-from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+from starlette.types import ASGIApp
 
+from deploy.http_metrics import Measured
 from schemas.errors import Permanent
 
 STOP_WITHIN = 6
@@ -31,10 +33,15 @@ def listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-async def serve(app: FastAPI, listener: socket.socket, name: str) -> None:
-    """Answer until SIGTERM or Ctrl-C, then what is in flight."""
+async def serve(
+    app: ASGIApp, listener: socket.socket, name: str, registry: CollectorRegistry
+) -> None:
+    """Answer until SIGTERM or Ctrl-C, then what is in flight.
+
+    Requests are measured in `registry`: the one that the application shows at /metrics.
+    """
     config = uvicorn.Config(
-        app,
+        Measured(app, registry),
         lifespan="off",
         log_config=None,
         log_level="warning",

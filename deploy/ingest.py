@@ -1,6 +1,7 @@
 """Puts the ingest process together: pool, series, decoder, delivery, pipeline, Faust, watchdog."""
 
 import asyncio
+import contextlib
 import gc
 import logging
 import tempfile
@@ -16,7 +17,8 @@ import asyncpg
 from prometheus_client import CollectorRegistry
 
 from producers.steady import SteadyProducer
-from schemas.errors import Permanent
+from schemas.batches import Source
+from schemas.errors import Permanent, Temporary
 from schemas.named_queries import load
 from schemas.topics import Topics
 from schemas.window import Window
@@ -38,8 +40,8 @@ log = logging.getLogger(__name__)
 MAX_DEAD_LETTER_BYTES = 2 * 1024 * 1024 - 64 * 1024
 """A dead letter carries a record as large as any; its topic takes 2 MiB, headers included."""
 
-FLUSH_WITHIN = 8.0
-"""Seconds that a stop may take to store what is in hand; the rest is read again by the next process."""
+FLUSH_WITHIN, LEAVE_WITHIN = 4.0, 3.0
+"""Seconds to store what is in hand, then to leave the consumer group: a stop has ten in all."""
 
 
 @dataclass(frozen=True)
@@ -65,15 +67,8 @@ class Ingest:
     app: Any
     pipeline: Pipeline
     metrics: IngestMetrics
-    group: str
-
-    def lag(self) -> dict[tuple[str, int], int]:
-        """Records in Kafka behind the consumer's position, by partition, as of the last fetch."""
-        consumer = self.app.consumer
-        return {
-            (tp.topic, tp.partition): max(0, (consumer.highwater(tp) or 0) - at)
-            for tp, at in consumer.at.items()
-        }
+    lag: dict[Source, int] = field(default_factory=dict)
+    """Records in Kafka that were not handed over yet, as of a moment ago."""
 
     async def ready(self) -> dict[str, bool]:
         """What readiness depends on."""
@@ -85,7 +80,7 @@ class Ingest:
 
 @asynccontextmanager
 async def ingesting(config: IngestConfig, registry: CollectorRegistry) -> AsyncIterator[Ingest]:
-    """Run ingestion inside the block; at its end store what is in hand and commit.
+    """Run ingestion inside the block; at its end store what is in hand.
 
     Raises what crashed it, at the end of the block.
     """
@@ -117,11 +112,13 @@ async def ingesting(config: IngestConfig, registry: CollectorRegistry) -> AsyncI
                 pipeline,
                 Path(datadir),
             )
-            async with _running(Ingest(app, pipeline, metrics, config.group), config) as ingest:
+            async with _running(Ingest(app, pipeline, metrics), config) as ingest:
                 yield ingest
     finally:
-        await producer.close(timeout=2)
-        await asyncio.wait_for(pool.close(), 2)
+        # What is not committed by now is read again: nothing to wait for.
+        pool.terminate()
+        with contextlib.suppress(Temporary):
+            await producer.close(timeout=1)
 
 
 @asynccontextmanager
@@ -134,26 +131,33 @@ async def _running(ingest: Ingest, config: IngestConfig) -> AsyncIterator[Ingest
     # The group ends the caller's block when any of them fails, and says why.
     async with asyncio.TaskGroup() as tasks:
         watched = Progress(
-            lambda: not pipeline.idle or any(ingest.lag().values()),
-            lambda: (pipeline.progressed, sum(ingest.app.consumer.at.values())),
+            lambda: not pipeline.idle or any(ingest.lag.values()),
+            lambda: (pipeline.progressed, sum(app.consumer.at.values())),
         )
         background = [
             tasks.create_task(pipeline.run()),
             tasks.create_task(_crash_of(app)),
-            tasks.create_task(_publish_lag(ingest)),
+            tasks.create_task(_watch_lag(ingest)),
             tasks.create_task(watch(watched.stuck_for, config.patience)),
         ]
         try:
             yield ingest
             app.consumer.stop_flow()
             await asyncio.wait_for(pipeline.drain(), FLUSH_WITHIN)
-            await app.consumer.commit()
         except TimeoutError:
             log.warning("stopped with work in hand; it is read again from the stored offsets")
         finally:
             for task in background:
                 task.cancel()
-            await app.stop()
+            await _stop(app)
+
+
+async def _stop(app: Any) -> None:
+    """Leave the group; without a broker that can't be done, and the group finds out by itself."""
+    try:
+        await asyncio.wait_for(app.stop(), LEAVE_WITHIN)
+    except TimeoutError:
+        log.warning("Kafka does not answer; left without saying goodbye")
 
 
 async def _crash_of(app: Any) -> None:
@@ -162,10 +166,12 @@ async def _crash_of(app: Any) -> None:
     raise app.crash_reason or RuntimeError("Faust crashed without a reason")
 
 
-async def _publish_lag(ingest: Ingest) -> None:
+async def _watch_lag(ingest: Ingest) -> None:
     while True:
-        for (topic, partition), lag in ingest.lag().items():
-            ingest.metrics.lag.labels(topic, partition).set(lag)
+        ingest.lag = await ingest.app.consumer.lag()
+        ingest.metrics.lag.clear()  # partitions that went to another worker are its to report
+        for source, lag in ingest.lag.items():
+            ingest.metrics.lag.labels(*source).set(lag)
         await asyncio.sleep(2)
 
 

@@ -9,8 +9,8 @@ from prometheus_client import CollectorRegistry
 
 from query import health, metrics, parts, problems, runs
 from query.database import Database
-from query.telemetry import Measured, Telemetry
 from schemas.keys import Keyring
+from schemas.problems import components
 
 _DESCRIPTION = """
 Reads metrics and load-test runs of the tenant that the API key belongs to.
@@ -27,19 +27,24 @@ class _Api(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """The document, with the schema of problems that the routes refer to."""
         document = super().openapi()
-        document["components"]["schemas"] |= problems.schemas()
+        document["components"]["schemas"] |= components(problems.Problem)
         return document
 
 
 def create_api(
-    keyring: Keyring, database: Database, *, clock: Callable[[], datetime] = _utc_now
+    keyring: Keyring,
+    database: Database,
+    *,
+    registry: CollectorRegistry,
+    clock: Callable[[], datetime] = _utc_now,
 ) -> FastAPI:
-    """Make the application. It owns nothing: whoever made the parts closes them."""
-    registry = CollectorRegistry()
+    """Make the application. It owns nothing: whoever made the parts closes them.
+
+    `registry` is what /metrics shows.
+    """
     app = _Api(title="headrace query API", version="1", description=_DESCRIPTION, redoc_url=None)
     parts.install(app, parts.Parts(keyring, database, clock))
     problems.install(app)
-    app.add_middleware(Measured, telemetry=Telemetry(registry))
     app.include_router(metrics.router)
     app.include_router(runs.router)
     app.include_router(health.router(registry))

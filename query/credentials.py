@@ -3,14 +3,14 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, HTTPException, Security
+from fastapi import Depends, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
 from query.parts import Wired
-from schemas.keys import HEADER
+from schemas import keys
 
 _HEADER = APIKeyHeader(
-    name=HEADER,
+    name=keys.HEADER,
     scheme_name="ApiKey",
     description="A key of scope read: `headrace tenants keys create NAME --scope read`.",
     auto_error=False,
@@ -18,7 +18,6 @@ _HEADER = APIKeyHeader(
 _BEARER = HTTPBearer(
     scheme_name="Bearer", description="The same key as a bearer token.", auto_error=False
 )
-_CHALLENGE = {"WWW-Authenticate": 'Bearer realm="headrace"'}
 
 
 async def _tenant(
@@ -26,15 +25,8 @@ async def _tenant(
     header: Annotated[str | None, Security(_HEADER)],
     bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)],
 ) -> UUID:
-    key = header or (bearer and bearer.credentials)
-    if not key:
-        raise HTTPException(401, f"Send an API key in the {HEADER} header.", _CHALLENGE)
-    credential = await parts.keyring.find(key)
-    if credential is None:
-        raise HTTPException(401, "This API key is unknown, expired or revoked.", _CHALLENGE)
-    if "read" not in credential.scopes:
-        raise HTTPException(403, "This API key may not read: it lacks the scope 'read'.")
-    return credential.tenant_id
+    key = header or (bearer.credentials if bearer else None)
+    return await keys.tenant_of(parts.keyring, key, "read")
 
 
 Tenant = Annotated[UUID, Depends(_tenant)]

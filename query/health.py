@@ -7,7 +7,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from pydantic import BaseModel, Field
 
 from query.parts import Wired
-from query.problems import described
+from schemas.problems import described
 
 
 class Alive(BaseModel):
@@ -24,7 +24,7 @@ class Ready(BaseModel):
 
 
 def router(registry: CollectorRegistry) -> APIRouter:
-    """Routes over the application's own registry of metrics."""
+    """Routes over the registry that /metrics shows."""
     routes = APIRouter(tags=["health"])
 
     @routes.get("/healthz", summary="Whether the process lives")

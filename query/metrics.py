@@ -27,7 +27,7 @@ from query.parameters import (
     time_range,
 )
 from query.parts import Wired
-from query.problems import described
+from schemas.problems import described
 
 
 class Sample(Answer):

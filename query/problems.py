@@ -1,9 +1,7 @@
 """Errors as RFC 9457 problem details: what went wrong, where, and what to do next."""
 
 import logging
-from collections.abc import Mapping
-from http import HTTPStatus
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
@@ -12,9 +10,10 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from query.database import TooSlow
+from schemas import problems
 from schemas.errors import Invalid, Temporary
+from schemas.keys import Refused
 
-MEDIA_TYPE = "application/problem+json"
 _LOG = logging.getLogger(__name__)
 
 
@@ -25,45 +24,22 @@ class FieldProblem(BaseModel):
     reason: str = Field(examples=["must be a duration such as 30s, 5m or 1h"])
 
 
-class Problem(BaseModel):
+class Problem(problems.Problem[FieldProblem]):
     """RFC 9457 problem details."""
 
-    type: str = Field(default="about:blank", description="always about:blank: `status` says it all")
-    title: str = Field(examples=["Unprocessable Entity"])
-    status: int = Field(examples=[422])
-    detail: str = Field(description="what to do next, for a person")
     errors: list[FieldProblem] = Field(default=[], description="the parameters at fault")
-
-
-def described(*statuses: int) -> dict[int | str, dict[str, object]]:
-    """OpenAPI entries of the problems that a route may answer with."""
-    return {
-        status: {
-            "description": HTTPStatus(status).phrase,
-            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-        }
-        for status in statuses
-    }
-
-
-def schemas() -> dict[str, Any]:
-    """The schemas that `described` refers to."""
-    schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-    return {**schema.pop("$defs"), "Problem": schema}
 
 
 def respond(
     status: int,
     detail: str,
     *,
-    errors: list[FieldProblem] | None = None,
+    errors: Sequence[FieldProblem] = (),
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
     """A problem as a response."""
-    title = HTTPStatus(status).phrase
-    body = Problem(title=title, status=status, detail=detail, errors=errors or [])
-    content = body.model_dump(exclude=set() if errors else {"errors"})
-    return JSONResponse(content, status, headers=headers, media_type=MEDIA_TYPE)
+    content = Problem.of(status, detail, errors).document()
+    return JSONResponse(content, status, headers=headers, media_type=problems.MEDIA_TYPE)
 
 
 def bad_parameter(field: str, reason: str) -> RequestValidationError:
@@ -84,6 +60,10 @@ def install(app: FastAPI) -> None:
             for one in error.errors()
         ]
         return respond(422, "; ".join(f"{e.field}: {e.reason}" for e in errors), errors=errors)
+
+    @app.exception_handler(Refused)
+    async def refused(_: Request, error: Refused) -> JSONResponse:
+        return respond(error.status, str(error), headers=error.headers)
 
     @app.exception_handler(Invalid)
     async def invalid(_: Request, error: Invalid) -> JSONResponse:

@@ -13,8 +13,8 @@ from query.credentials import Tenant
 from query.database import Reading
 from query.parameters import CursorText, ExecutionId, Limit, State, TestName, Verdict
 from query.parts import Wired
-from query.problems import described
 from query.summaries import Run, RunFacts, Summary
+from schemas.problems import described
 
 router = APIRouter(
     prefix="/api/v1/runs", tags=["runs"], responses=described(401, 403, 422, 503, 504)

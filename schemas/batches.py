@@ -109,6 +109,8 @@ class Batch:
     samples: Rows
     points: Rows
     rejects: list[Reject] = field(default_factory=list)
+    buried: bool = False
+    """Whether the rejects are dead letters already: a batch that is written again buries them once."""
 
     @property
     def size(self) -> int:

@@ -63,7 +63,7 @@ decode_loose = msgspec.json.Decoder(LooseEnvelope).decode
 decode_sample = msgspec.json.Decoder(LooseSample).decode
 decode_labels = msgspec.json.Decoder(dict[str, str]).decode
 
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError)
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What the decoders raise; `msgspec.ValidationError` is a DecodeError."""
 
 

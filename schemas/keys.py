@@ -1,14 +1,19 @@
 """API keys: what a request may do, and for which tenant. The tenant comes from here and nowhere else."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 from uuid import UUID
+
+from schemas.errors import Invalid
 
 Scope = Literal["ingest", "read", "admin"]
 
 HEADER = "X-API-Key"
 """The header that carries the key; `Authorization: Bearer <key>` is read as well."""
+
+_CHALLENGE = {"WWW-Authenticate": 'Bearer realm="headrace"'}
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,34 @@ class Keyring(Protocol):
             Temporary: the store of keys can't be reached and the key is not cached.
         """
         ...
+
+
+class Refused(Invalid):
+    """The request has no key that allows it. `status` and `headers` are those of the HTTP answer."""
+
+    def __init__(
+        self, status: Literal[401, 403], detail: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__("bad_key", detail)
+        self.status = status
+        self.headers = headers
+
+
+async def tenant_of(keyring: Keyring, key: str | None, scope: Scope) -> UUID:
+    """The tenant of a request's key.
+
+    Raises:
+        Refused: 401 without a good key, 403 without the scope.
+        Temporary: keys can't be looked up.
+    """
+    if not key:
+        raise Refused(401, f"Send an API key in the {HEADER} header.", _CHALLENGE)
+    credential = await keyring.find(key)
+    if credential is None:
+        raise Refused(401, "This API key is unknown, expired or revoked.", _CHALLENGE)
+    if scope not in credential.scopes:
+        raise Refused(403, f"This API key lacks the scope {scope!r}: use one that has it.")
+    return credential.tenant_id
 
 
 def key_hash(key: str) -> bytes:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import cast
+from typing import TypeVar, cast
 from uuid import UUID
 
 import asyncpg
@@ -19,6 +19,7 @@ from sinks.outages import is_row_error
 
 _SQL = load("sinks.sql", "ingest.sql")
 _DAY = 86_400_000_000
+T = TypeVar("T")
 
 
 class Overtaken(Exception):
@@ -83,12 +84,18 @@ class Delivery:
         asyncpg raises.
         """
         await self._make_room(batch)
-        if batch.rejects:
+        if batch.rejects and not batch.buried:
             await bury(batch.rejects)
+            batch.buried = True
         try:
             return await self._write(batch, bury, deduplicated, careful=False)
+        except asyncpg.ReadOnlySQLTransactionError:
+            # The setting is the session's: a new one sees whether it still holds.
+            await self._pool.expire_connections()
+            raise
         except asyncpg.PostgresError as error:
             if not is_row_error(error):
+                self._days.clear()
                 raise
             # The days and executions we remember may have been dropped since: ask again, then look
             # for the row.
@@ -147,11 +154,13 @@ class Delivery:
         executions = _executions(batch.points) - self._executions
         if days:
             dates = [datetime.fromtimestamp(day * 86_400, UTC).date() for day in sorted(days)]
-            await self._pool.execute(_SQL["ensure_samples"], dates)
+            for part in _slices(dates):
+                await self._pool.execute(_SQL["ensure_samples"], part)
             self._days |= days
         if executions:
             wanted = [UUID(bytes=execution) for execution in sorted(executions)]
-            await self._pool.execute(_SQL["ensure_executions"], wanted)
+            for some in _slices(wanted):
+                await self._pool.execute(_SQL["ensure_executions"], some)
             self._executions |= executions
 
     async def _count(self, connection: Connection, tally: dict[Source, Counter[str]]) -> None:
@@ -195,6 +204,11 @@ class Delivery:
                 [stored[key] for key in keys],
                 [buried[key] for key in keys],
             )
+
+
+def _slices(items: list[T]) -> list[list[T]]:
+    """Each partition that is made takes a lock until its transaction ends; the table of locks is small."""
+    return [items[i : i + 100] for i in range(0, len(items), 100)]
 
 
 async def _store(

@@ -4,7 +4,7 @@ import asyncio
 
 import asyncpg
 
-from schemas.errors import HeadraceError, Permanent, Temporary
+from schemas.errors import HeadraceError, Permanent, Restart, Temporary
 
 OUTAGE = (
     OSError,
@@ -24,12 +24,16 @@ _PERSON = ("0A", "28", "3D", "3F", "42")
 
 def is_row_error(error: BaseException) -> bool:
     """Whether a row of the batch is to blame, so that the rest can be stored without it."""
+    if isinstance(error, asyncpg.CheckViolationError) and error.constraint_name is None:
+        return False  # "no partition for row": somebody took a day away, the row is good
     return isinstance(error, asyncpg.PostgresError) and (error.sqlstate or "")[:2] in _ROW
 
 
 def classify(error: BaseException) -> HeadraceError:
-    """The same error as Temporary (all that may pass by itself) or Permanent."""
+    """The same error by what to do: Permanent, Restart, or Temporary (all that may pass by itself)."""
     state = getattr(error, "sqlstate", None) or ""
+    if is_row_error(error):
+        return Restart(f"The database refuses what no row explains ({state}): {error}")
     if state[:2] in _PERSON:
         return Permanent(
             f"The database refuses ({state}): {error}. Run `headrace migrate`, check the DSN and role."

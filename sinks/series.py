@@ -11,6 +11,10 @@ from schemas.series import Key, Series
 _SQL = load("sinks.sql", "ingest.sql")
 
 
+class TenantGone(Exception):
+    """A tenant that owns a new series was deleted: read the tenants again."""
+
+
 class SeriesDictionary:
     """Series numbers by tenant and spelling.
 
@@ -50,19 +54,22 @@ class SeriesDictionary:
         """Numbers of these series, made where they are new, in the same order.
 
         Committed before any row refers to them, so a batch that fails leaves at most unused series.
-        Raises what asyncpg raises.
+        Raises TenantGone, and what asyncpg raises.
         """
         async with self._pool.acquire() as connection:
             found = await self._find(connection, wanted)
             missing = [s for s in wanted if (s.tenant_id, s.fingerprint) not in found]
             if missing:
-                await connection.execute(
-                    _SQL["add_series"],
-                    [s.tenant_id for s in missing],
-                    [s.name for s in missing],
-                    [s.labels for s in missing],
-                    [s.fingerprint for s in missing],
-                )
+                try:
+                    await connection.execute(
+                        _SQL["add_series"],
+                        [s.tenant_id for s in missing],
+                        [s.name for s in missing],
+                        [s.labels for s in missing],
+                        [s.fingerprint for s in missing],
+                    )
+                except asyncpg.ForeignKeyViolationError as error:
+                    raise TenantGone(str(error)) from error
                 found |= await self._find(connection, missing)
         return [found[s.tenant_id, s.fingerprint] for s in wanted]
 

@@ -9,7 +9,9 @@ from uuid import UUID
 
 import httpx
 import msgspec
+from prometheus_client import CollectorRegistry
 
+from deploy.http_metrics import Measured
 from query.api import create_api
 from query.database import TenantDatabase
 from schemas.runs import PartitionSent, RunFinished, RunStarted, Threshold
@@ -87,8 +89,9 @@ async def serving(dsn: str, statement_timeout: float = 10.0) -> AsyncIterator[Si
         ) as pool,
     ):
         database = TenantDatabase(pool, statement_timeout)
-        api = create_api(DatabaseKeyring(pool), database, clock=lambda: NOW)
-        transport = httpx.ASGITransport(api, raise_app_exceptions=False)
+        registry = CollectorRegistry()
+        api = create_api(DatabaseKeyring(pool), database, registry=registry, clock=lambda: NOW)
+        transport = httpx.ASGITransport(Measured(api, registry), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
             site = Site(admin, pool, database, client)
             await site.add_tenant("acme")

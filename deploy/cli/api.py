@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 import uvloop
+from prometheus_client import CollectorRegistry
 
 from deploy.cli.context import resolve
 from deploy.http import listen, serve
@@ -56,7 +57,9 @@ def run(
 async def _run(dsn: str, listener: socket.socket, statement_timeout: float) -> None:
     pool = await connect_pool(dsn, role="headrace_reader", application="api", max_size=_CONNECTIONS)
     try:
-        api = create_api(DatabaseKeyring(pool), TenantDatabase(pool, statement_timeout))
-        await serve(api, listener, "query API")
+        registry = CollectorRegistry()
+        database = TenantDatabase(pool, statement_timeout)
+        api = create_api(DatabaseKeyring(pool), database, registry=registry)
+        await serve(api, listener, "query API", registry)
     finally:
         pool.terminate()  # it only reads, and a database that hangs must not hold us up

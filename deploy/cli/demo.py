@@ -118,12 +118,15 @@ def items(
 
 
 async def _items(dsn: str, host: str, port: int) -> None:
-    from deploy.demo.items import serving_items  # noqa: PLC0415 - `demo` has no need of FastAPI
+    from prometheus_client import CollectorRegistry  # noqa: PLC0415 - `demo` has no need of it
+
+    from deploy.demo.items import serving_items  # noqa: PLC0415 - nor of FastAPI
     from deploy.http import listen, serve  # noqa: PLC0415 - as above
 
+    registry = CollectorRegistry()
     try:
-        async with serving_items(dsn) as app:
-            await serve(app, listen(host, port), "items service")
+        async with serving_items(dsn, registry) as app:
+            await serve(app, listen(host, port), "items service", registry)
     except (OSError, asyncpg.PostgresError) as error:
         raise Temporary(f"The items service can't use its database: {error}") from error
 

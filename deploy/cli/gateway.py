@@ -6,6 +6,7 @@ from typing import Annotated
 import asyncpg
 import typer
 import uvloop
+from prometheus_client import CollectorRegistry
 
 from deploy.cli.context import resolve, topics
 from deploy.http import listen, serve
@@ -57,6 +58,7 @@ async def _run(settings: Settings, port: int) -> None:
     listener = listen(settings.api_host, port)
     limits = Limits()
     budget = Budget(limits.held)
+    registry = CollectorRegistry()
     producer = SteadyProducer(endpoints.kafka, [samples], client_id="headrace-gateway")
     pool = await connect_pool(endpoints.database, role="headrace_reader", application="gateway")
     app = create_gateway(
@@ -64,12 +66,13 @@ async def _run(settings: Settings, port: int) -> None:
         KafkaPublisher(producer, samples, limits, budget),
         window=Window(settings.raw_retention, settings.clock_skew),
         limits=limits,
+        registry=registry,
         budget=budget,
         ready=lambda: _database_answers(pool),
     )
     producer.start()
     try:
-        await serve(app, listener, "gateway")
+        await serve(app, listener, "gateway", registry)
     finally:
         pool.terminate()
         try:

@@ -10,14 +10,15 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from deploy.demo.http_metrics import HttpMetrics
 from deploy.demo.item_store import Item, ItemBody, ItemStore
 from sinks.database import connect_pool
 
 
 @asynccontextmanager
-async def serving_items(dsn: str) -> AsyncIterator[FastAPI]:
+async def serving_items(dsn: str, registry: CollectorRegistry) -> AsyncIterator[FastAPI]:
     """The application over a database; makes its schema first, closes its connections at the end.
+
+    `registry` is what /metrics shows.
 
     Raises:
         OSError, asyncpg.PostgresError: the database can't be used.
@@ -25,14 +26,12 @@ async def serving_items(dsn: str) -> AsyncIterator[FastAPI]:
     async with await connect_pool(dsn, role=None, application="items", max_size=8) as pool:
         store = ItemStore(pool)
         await store.ensure()
-        yield create_items(store)
+        yield create_items(store, registry)
 
 
-def create_items(store: ItemStore) -> FastAPI:
+def create_items(store: ItemStore, registry: CollectorRegistry) -> FastAPI:
     """The application over a store whose schema exists."""
     app = FastAPI(title="items", description="A small service to put under load.")
-    registry = CollectorRegistry()
-    app.add_middleware(HttpMetrics, registry=registry)
 
     # FastAPI's own answer repeats the input, and fails for text that is not valid Unicode.
     @app.exception_handler(RequestValidationError)

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
@@ -16,9 +16,10 @@ from producers.gateway.intake import Intake
 from producers.gateway.limits import Budget, Limits
 from producers.gateway.publishing import Publisher
 from producers.gateway.reading import Reader
-from producers.gateway.telemetry import Measured, Telemetry
+from producers.gateway.telemetry import Telemetry
 from schemas.errors import Temporary
 from schemas.keys import Keyring
+from schemas.problems import components, described
 from schemas.window import Window
 
 _DESCRIPTION = """
@@ -46,17 +47,17 @@ def create_gateway(
     *,
     window: Window,
     limits: Limits,
+    registry: CollectorRegistry,
     budget: Budget | None = None,
     ready: Callable[[], Awaitable[None]] = _nothing_else,
     clock: Callable[[], float] = time.time,
 ) -> FastAPI:
     """Make the application. It owns nothing: whoever made the parts closes them.
 
-    `clock` gives seconds since the epoch. `budget` is the one that the publisher uses, if it uses one.
-    `ready` raises Temporary while a dependency other than Kafka is away.
+    `registry` is what /metrics shows; it gets the gateway's own counts. `clock` gives seconds since the
+    epoch. `budget` is the one that the publisher uses, if it uses one. `ready` raises Temporary while a dependency other than Kafka is away.
     """
     budget = budget or Budget(limits.held)
-    registry = CollectorRegistry()
     telemetry = Telemetry(registry, budget)
     reader = Reader(window, limit=limits.samples, default_source=limits.default_source)
     intake = Intake(
@@ -70,7 +71,6 @@ def create_gateway(
 
     app = FastAPI(title="headrace gateway", version="1", description=_DESCRIPTION, redoc_url=None)
     problems.install(app)
-    app.add_middleware(Measured, telemetry=telemetry)
     app.include_router(_ingest(keyring, intake))
     app.include_router(_health(registry, publisher, ready))
     _complete(app)
@@ -81,7 +81,7 @@ def _ingest(keyring: Keyring, intake: Intake) -> APIRouter:
     routes = APIRouter(
         prefix="/api/v1/metrics",
         tags=["ingest"],
-        responses=problems.described(401, 403, 413, 415, 422, 503),
+        responses=described(401, 403, 413, 415, 422, 503),
     )
     tenant_of_key = Depends(tenant_of(keyring))
 
@@ -125,9 +125,7 @@ def _health(
     async def healthz() -> Health:
         return Health()
 
-    @routes.get(
-        "/readyz", summary="Whether samples can be taken", responses=problems.described(503)
-    )
+    @routes.get("/readyz", summary="Whether samples can be taken", responses=described(503))
     async def readyz() -> Health:
         if publisher.problem:
             raise Temporary(publisher.problem)
@@ -147,9 +145,6 @@ def _health(
 
 def _complete(app: FastAPI) -> None:
     """Add to the OpenAPI document the models that routes refer to without FastAPI's knowing."""
-    document: dict[str, Any] = app.openapi()
-    schemas = document["components"]["schemas"]
-    for model in (documents.Batch, documents.Sample, problems.Problem):
-        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-        schemas |= schema.pop("$defs", {})
-        schemas[model.__name__] = schema
+    app.openapi()["components"]["schemas"] |= components(
+        documents.Batch, documents.Sample, problems.Problem
+    )

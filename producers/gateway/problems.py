@@ -1,57 +1,39 @@
 """Errors as RFC 9457 problem details: what is wrong, where, and what to do next."""
 
 import logging
-from collections.abc import Mapping
-from http import HTTPStatus
+from collections.abc import Mapping, Sequence
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
+from pydantic import Field
 from starlette.exceptions import HTTPException
 
 from producers.gateway.faults import BadSamplesError, Fault
 from producers.gateway.reading import TooManySamplesError
+from schemas import problems
 from schemas.errors import Invalid, Permanent, Temporary
+from schemas.keys import Refused
 
-MEDIA_TYPE = "application/problem+json"
 _LOG = logging.getLogger(__name__)
 
 
-class Problem(BaseModel):
+class Problem(problems.Problem[Fault]):
     """RFC 9457 problem details."""
 
-    type: str = Field(default="about:blank", description="always about:blank: `status` says it all")
-    title: str = Field(examples=["Unprocessable Entity"])
-    status: int = Field(examples=[422])
-    detail: str = Field(description="what to do next, for a person")
     errors: list[Fault] = Field(default=[], description="each bad sample, with its first fault")
-
-
-def described(*statuses: int) -> dict[int | str, dict[str, object]]:
-    """OpenAPI entries of the problems that a route may answer with."""
-    return {
-        status: {
-            "description": HTTPStatus(status).phrase,
-            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-        }
-        for status in statuses
-    }
 
 
 def respond(
     status: int,
     detail: str,
     *,
-    errors: list[Fault] | None = None,
+    errors: Sequence[Fault] = (),
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
     """A problem as a response."""
-    problem = Problem(
-        title=HTTPStatus(status).phrase, status=status, detail=detail, errors=errors or []
-    )
-    content = problem.model_dump(exclude=set() if errors else {"errors"})
-    return JSONResponse(content, status, headers=headers, media_type=MEDIA_TYPE)
+    content = Problem.of(status, detail, errors).document()
+    return JSONResponse(content, status, headers=headers, media_type=problems.MEDIA_TYPE)
 
 
 def install(app: FastAPI) -> None:
@@ -69,6 +51,10 @@ def install(app: FastAPI) -> None:
     async def bad_parameter(_: Request, error: RequestValidationError) -> JSONResponse:
         texts = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
         return respond(422, "; ".join(texts))
+
+    @app.exception_handler(Refused)
+    async def refused(_: Request, error: Refused) -> JSONResponse:
+        return respond(error.status, str(error), headers=error.headers)
 
     @app.exception_handler(Invalid)
     async def invalid(_: Request, error: Invalid) -> JSONResponse:

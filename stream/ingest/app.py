@@ -36,7 +36,7 @@ def create_app(
         topic_disable_leader=True,
         # A worker that waits for its database must stay in the group however long that takes.
         broker_max_poll_interval=1e8,
-        broker_session_timeout=10.0,
+        broker_session_timeout=6.0,
         broker_rebalance_timeout=10.0,
         broker_heartbeat_interval=2.0,
         broker_commit_interval=2.0,

@@ -1,13 +1,16 @@
 """Reads Arrow envelopes into segments: columns stay columns, only distinct series are looked at."""
 
+import struct
 from collections.abc import Iterator
 from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
+from schemas import arrow_stream
 from schemas.errors import Invalid
-from schemas.samples import MAX_TEXT_BYTES
+from schemas.samples import check_value
 from schemas.series import Key
 from stream.ingest.draft import Cache, Draft, Tenants
 from stream.ingest.segments import Segment
@@ -24,91 +27,110 @@ class ArrowReader:
     def read(self, index: int, value: bytes) -> None:
         """Read one record; what is wrong with it becomes a reject."""
         try:
-            self._read(index, value)
+            arrow_stream.check(value)
+            with pa.ipc.open_stream(value) as stream:
+                spelling = (stream.schema.metadata or {}).get(b"tenant_id", b"").decode()
+                _check_schema(stream.schema)
+                # Whole before any sample counts: a stream that breaks off is rejected as one.
+                batches = stream.read_all().combine_chunks().to_batches()
+            for batch in batches:
+                _check_values(batch)
         except Invalid as error:
             self._draft.reject(index, None, error)
-        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            return
+        except (pa.ArrowException, OSError, UnicodeDecodeError, struct.error) as error:
             self._draft.reject(index, None, Invalid("bad_arrow", f"not an Arrow stream: {error}"))
-
-    def _read(self, index: int, value: bytes) -> None:
-        with pa.ipc.open_stream(value) as stream:
-            metadata = stream.schema.metadata or {}
-            spelling = metadata.get(b"tenant_id")
-            if spelling is None:
-                raise Invalid("bad_envelope", "the schema metadata lacks tenant_id")
-            tenant = self._tenants.find(spelling.decode())
-            if tenant is None:
-                self._draft.strangers.append(index)
-                return
-            first = 0
-            # Read whole before any sample counts: a stream that breaks off is rejected as one.
-            for batch in stream.read_all().to_batches():
-                self._segment(index, first, tenant, batch)
-                first += batch.num_rows
-            if not first:
-                raise Invalid("bad_envelope", "an Arrow envelope carries at least one sample")
+            return
+        tenant = self._tenants.find(spelling)
+        if tenant is None:
+            self._draft.strangers.append((index, spelling))
+            return
+        first = 0
+        for batch in batches:
+            self._segment(index, first, tenant, batch)
+            first += batch.num_rows
 
     def _segment(self, index: int, first: int, tenant: UUID, batch: pa.RecordBatch) -> None:
-        missing = {"ts", "series"} - set(batch.schema.names)
-        if missing:
-            raise Invalid("bad_envelope", f"columns are missing: {', '.join(sorted(missing))}")
-        series = batch["series"]
-        if (
-            not isinstance(series, pa.DictionaryArray)
-            or series.null_count
-            or batch["ts"].null_count
-        ):
-            raise Invalid(
-                "bad_envelope", "series must be a dictionary of text, without nulls as ts"
-            )
-        keys: list[Key] = series.dictionary.cast(pa.string()).to_pylist()
+        n = batch.num_rows
+        keys: list[Key] = [key or "" for key in batch["series"].dictionary.to_pylist()]
         found = list(map(self._cache.of(tenant).get, keys))
         if None in found:
             self._draft.fill_unknown(tenant, keys, found)
-        n = batch.num_rows
-        numbers, bools, texts = _values(batch)
+        names = batch.schema.names
+        numbers = np.full(n, np.nan)
+        if "v_num" in names:
+            numbers = batch["v_num"].cast(pa.float64()).to_numpy(zero_copy_only=False)
         segment = Segment(
             record=np.full(n, index, np.int32),
             item=np.arange(first, first + n, dtype=np.int32),
-            ts=np.asarray(batch["ts"].cast(pa.timestamp("us", "UTC")).cast(pa.int64())),
-            series=np.array(found, np.int64)[np.asarray(series.indices)],
+            ts=_micros(batch["ts"]),
+            series=np.array(found, np.int64)[np.asarray(batch["series"].indices)],
             numbers=numbers,
-            bools=bools,
-            texts=texts,
+            bools=batch["v_bool"].to_pylist() if "v_bool" in names else None,
+            texts=batch["v_text"].to_pylist() if "v_text" in names else None,
         )
         self._draft.segments.append(segment)
-        if bools is None and texts is None:
-            wrong = ~np.isfinite(numbers)
-            error = Invalid("not_finite", "v_num must be a finite number")
+        if segment.bools is None and segment.texts is None:
+            wrong, error = ~np.isfinite(numbers), Invalid("not_finite", "v_num must be finite")
         else:
-            wrong, error = _unusable(segment), Invalid("bad_value", "no value, or not storable")
+            wrong, error = (
+                _unusable(segment),
+                Invalid("bad_value", "not one value, or not storable"),
+            )
         self._draft.enforce(len(self._draft.segments) - 1, wrong, lambda _: error)
 
 
-def _values(
-    batch: pa.RecordBatch,
-) -> "tuple[np.ndarray[tuple[int], np.dtype[np.float64]], list[bool | None] | None, list[str | None] | None]":
-    names = batch.schema.names
-    if "v_num" in names:
-        numbers = batch["v_num"].cast(pa.float64()).to_numpy(zero_copy_only=False)
-    else:
-        numbers = np.full(batch.num_rows, np.nan)
-    bools = batch["v_bool"].to_pylist() if "v_bool" in names else None
-    texts = batch["v_text"].to_pylist() if "v_text" in names else None
-    return numbers, bools, texts
+def _check_schema(schema: pa.Schema) -> None:
+    """Raise Invalid unless the columns are those of FORMATS, each once and of its type."""
+    wanted = {
+        "ts": pa.types.is_timestamp,
+        "series": lambda t: pa.types.is_dictionary(t) and _is_text(t.value_type),
+        "v_num": lambda t: pa.types.is_floating(t) or pa.types.is_integer(t),
+        "v_bool": pa.types.is_boolean,
+        "v_text": _is_text,
+    }
+    for name, fits in wanted.items():
+        positions = schema.get_all_field_indices(name)
+        if len(positions) > 1 or (not positions and name in {"ts", "series"}):
+            raise Invalid("bad_envelope", f"column {name} must be there once")
+        if positions and not fits(schema.field(positions[0]).type):
+            raise Invalid("bad_envelope", f"column {name} can't be {schema.field(name).type}")
 
 
-def _unusable(segment: Segment) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
-    """Samples of a mixed segment without any value, or with text that can't be stored."""
+def _check_values(batch: pa.RecordBatch) -> None:
+    """Raise what Arrow raises for values out of bounds, and Invalid for nulls where none may be."""
+    batch.validate(full=True)
+    if batch["ts"].null_count or batch["series"].null_count:
+        raise Invalid("bad_envelope", "ts and series can't be null")
 
-    def usable() -> Iterator[bool]:
-        n = len(segment.ts)
-        bools = segment.bools or [None] * n
-        texts = segment.texts or [None] * n
-        for number, flag, text in zip(segment.numbers, bools, texts, strict=True):
-            if text is not None:
-                yield len(text.encode()) <= MAX_TEXT_BYTES and "\0" not in text
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _micros(ts: pa.Array) -> NDArray[np.int64]:
+    """Microseconds since the epoch; nanoseconds lose their last three digits, as in JSON."""
+    safe = ts.type.unit != "ns"
+    return np.asarray(ts.cast(pa.timestamp("us", ts.type.tz), safe=safe).cast(pa.int64()))
+
+
+def _unusable(segment: Segment) -> NDArray[np.bool_]:
+    """Samples of a mixed segment that have not exactly one value, or one that can't be stored."""
+
+    def unusable() -> Iterator[bool]:
+        nothing = [None] * len(segment.ts)
+        for number, flag, text in zip(
+            segment.numbers.tolist(),
+            segment.bools or nothing,
+            segment.texts or nothing,
+            strict=True,
+        ):
+            given = [v for v in (None if np.isnan(number) else number, flag, text) if v is not None]
+            try:
+                check_value(given[0] if len(given) == 1 else None)
+            except Invalid:
+                yield True
             else:
-                yield flag is not None or bool(np.isfinite(number))
+                yield False
 
-    return ~np.fromiter(usable(), np.bool_, len(segment.ts))
+    return np.fromiter(unusable(), np.bool_, len(segment.ts))

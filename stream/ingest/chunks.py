@@ -6,15 +6,20 @@ Stock Faust makes four asyncio tasks a record and ends at 4,000 to 9,000 records
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+import logging
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, cast
 
+from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 from mode import Service
 
 from schemas.batches import Chunk, Claim, Record, Source
 from schemas.errors import Restart
+
+log = logging.getLogger(__name__)
 
 CHUNK_BYTES = 512 * 1024
 """Largest chunk, in raw bytes (one record may exceed it): bounds what waits in Faust's queues."""
@@ -39,39 +44,62 @@ class ChunkedConsumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.at: dict[TP, int] = {}
+        """First offset not handed over yet, of each partition that is sought and assigned."""
+        self._seeks = 0
 
     async def perform_seek(self) -> None:
         """Start each assigned partition where the database stands.
 
-        Called after every rebalance, behind Faust's own seek to the offsets committed to Kafka, which
-        lag behind and are not trusted.
+        Faust calls it after every rebalance, and it follows Faust's own seek to the offsets committed
+        to Kafka, which lag behind and are not trusted. Until it is done nothing is delivered: what the
+        fetcher holds from before belongs to other positions.
         """
+        self._seeks += 1
+        self.at = {}
         await super().perform_seek()
         wanted = {tp for tp in self.assignment() if tp.topic == self.transport.topic}
         if not wanted:
             return
-        earliest = await self.earliest_offsets(*wanted)
-        ends = await self.highwaters(*wanted)
-        starts = await self.transport.positions.starts(
-            {Source(*tp): earliest[tp] for tp in wanted},
-            {Source(*tp): ends[tp] for tp in wanted},
-        )
-        self.at = {tp: starts[Source(*tp)] for tp in wanted}
-        await self.seek_wait(self.at)
+        try:
+            earliest = await self.earliest_offsets(*wanted)
+            ends = await self.highwaters(*wanted)
+            starts = await self.transport.positions.starts(
+                {Source(*tp): earliest[tp] for tp in wanted},
+                {Source(*tp): ends[tp] for tp in wanted},
+            )
+            at = {tp: starts[Source(*tp)] for tp in wanted}
+            await self.seek_wait(at)
+        except IllegalStateError:
+            log.info(
+                "the partitions changed again while they were sought; the next assignment seeks"
+            )
+            return
+        self.at = at
         # Faust's own drop of old records is not used here; None keeps it out of the way.
         self._read_offset.update(dict.fromkeys(wanted))
+
+    async def lag(self) -> dict[Source, int]:
+        """Records in Kafka behind what was handed over, by partition.
+
+        From the client's position, which passes over the markers of transactions as `at` does not.
+        """
+        found = {}
+        for tp in list(self.at):
+            # Gone in the meantime: the client asserts that a partition is assigned.
+            with contextlib.suppress(AssertionError, IllegalStateError):
+                position = max(await self.position(tp) or 0, self.at.get(tp, 0))
+                found[Source(*tp)] = max(0, (self.highwater(tp) or 0) - position)
+        return found
 
     async def _drain_messages(self, fetcher: Any) -> None:
         try:
             while not (self._has_stopped() or cast("Service", fetcher)._stopped.is_set()):  # noqa: SLF001 # as Faust's own loop asks
                 await self.sleep(0)
+                seeks = self._seeks
                 records, active = await self._wait_next_records(1.0)
-                if records is None or self.should_stop:
-                    continue
-                if not self.flow_active:
-                    await self.perform_seek()
-                    continue
-                await self._deliver(records, active)
+                # With the flow off a rebalance is under way, and Faust seeks when it is over.
+                if records and self.flow_active and not self.should_stop:
+                    await self._deliver(records, active, seeks)
         except self.consumer_stopped_errors:
             if not self.transport.app.should_stop:
                 raise
@@ -83,32 +111,32 @@ class ChunkedConsumer(driver.Consumer):
         return bool(cast("Service", self)._stopped.is_set())  # noqa: SLF001 # as Faust's own loop asks
 
     async def _deliver(
-        self, fetched: Mapping[TP, Sequence[Record]], active: set[TP] | None
+        self, fetched: Mapping[TP, Sequence[Record]], active: set[TP] | None, seeks: int
     ) -> None:
-        generation = self.app.consumer_generation_id
+        """Hand the records over, until a seek makes them records of another position."""
         for tp, records in fetched.items():
             if active is not None and tp not in active and tp not in self._buffered_partitions:
                 continue
-            self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
-            for chunk in self._cut(tp, records):
-                # A rebalance in between: the rest belongs to someone else, or is sought again.
-                if not self.flow_active or self.app.consumer_generation_id != generation:
-                    return
+            first = 0
+            while first < len(records) and tp in self.at and self._seeks == seeks:
+                chunk = self._chunk(tp, records, first)
+                first += len(chunk.records)
                 await self._check_contiguous(tp, chunk)
-                message = self._message(tp, chunk, generation)
+                if not self.flow_active or self._seeks != seeks:
+                    return
+                message = self._message(tp, chunk)
                 await self.wait_first(self.callback(message), self.suspend_flow.wait())
-                self.at[tp] = chunk.claim.end
+                if self._seeks == seeks and self.flow_active:
+                    self.at[tp] = chunk.claim.end
 
-    def _cut(self, tp: TP, records: Sequence[Record]) -> Iterable[Chunk]:
-        first, size = 0, 0
-        for index, record in enumerate(records):
-            size += len(record.value or b"")
-            last = index + 1 == len(records)
-            if last or size >= CHUNK_BYTES or index + 1 - first >= CHUNK_RECORDS:
-                part = records[first : index + 1]
-                claim = Claim(self.at[tp], record.offset + 1)
-                yield Chunk(Source(*tp), claim, part)
-                first, size = index + 1, 0
+    def _chunk(self, tp: TP, records: Sequence[Record], first: int) -> Chunk:
+        """The records from `first` on that make a chunk; at least one."""
+        end, size = first, 0
+        while end < len(records) and size < CHUNK_BYTES and end - first < CHUNK_RECORDS:
+            size += len(records[end].value or b"")
+            end += 1
+        claim = Claim(self.at[tp], records[end - 1].offset + 1)
+        return Chunk(Source(*tp), claim, records[first:end])
 
     async def _check_contiguous(self, tp: TP, chunk: Chunk) -> None:
         """Stop where Kafka deleted what was not read yet, or the topic was made anew.
@@ -124,7 +152,7 @@ class ChunkedConsumer(driver.Consumer):
                 f"{tp} jumped from offset {at} to {first}: start again and measure the gap"
             )
 
-    def _message(self, tp: TP, chunk: Chunk, generation: int) -> ConsumerMessage:
+    def _message(self, tp: TP, chunk: Chunk) -> ConsumerMessage:
         last = chunk.records[-1]
         return ConsumerMessage(
             tp.topic,
@@ -139,7 +167,7 @@ class ChunkedConsumer(driver.Consumer):
             0,
             0,
             tp,
-            generation_id=generation,
+            generation_id=self.app.consumer_generation_id,
         )
 
     def _new_offset(self, tp: TP) -> int | None:

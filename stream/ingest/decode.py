@@ -1,6 +1,7 @@
 """Records to a batch: reads each by its format, numbers the series, checks time, sorts the rows."""
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 from uuid import UUID
 
@@ -12,10 +13,13 @@ from schemas.envelopes import ARROW_STREAM, IMPORT_HEADER
 from schemas.errors import Invalid
 from schemas.series import Key, Series
 from schemas.window import Window
+from sinks.series import TenantGone
 from stream.ingest.arrow_records import ArrowReader
 from stream.ingest.draft import Cache, Draft, Tenants
 from stream.ingest.json_records import JsonReader
 from stream.ingest.segments import Segment, point_rows, sample_rows
+
+log = logging.getLogger(__name__)
 
 
 class Dictionary(Cache, Protocol):
@@ -33,8 +37,8 @@ class Dictionary(Cache, Protocol):
 class RefreshedTenants(Tenants, Protocol):
     """Who may send; `sinks.tenants.KnownTenants` is the real one."""
 
-    async def refresh(self) -> bool:
-        """Ask the database again, if that is due."""
+    async def refresh(self, unknown: Collection[str] | None) -> bool:
+        """Ask the database for these, if that is due; None: in any case."""
         ...
 
 
@@ -55,16 +59,15 @@ class Decoder:
 
     async def decode(self, chunks: Sequence[Chunk]) -> Batch:
         """Decode the chunks of one transaction. Raises what the database's client raises."""
-        draft = Draft([r for chunk in chunks for r in chunk.records], self._dictionary)
-        self._read(draft, range(len(draft.records)))
-        if draft.strangers:
-            strangers, draft.strangers = draft.strangers, []
-            if await self._tenants.refresh():
-                self._read(draft, strangers)
-                strangers = draft.strangers
-            for index in strangers:
-                draft.reject(index, None, Invalid("unknown_tenant", "no such tenant_id"))
-        await self._number(draft)
+        records = [r for chunk in chunks for r in chunk.records]
+        while True:
+            draft = await self._draft(records)
+            try:
+                await self._number(draft)
+                break
+            except TenantGone:
+                # Deleted a moment ago: its records are a stranger's when we look again.
+                await self._tenants.refresh(None)
         self._check_time(draft)
         return Batch(
             claims={chunk.source: chunk.claim for chunk in chunks},
@@ -74,17 +77,39 @@ class Decoder:
             rejects=draft.rejects,
         )
 
+    async def _draft(self, records: list[Record]) -> Draft:
+        draft = Draft(records, self._dictionary)
+        self._read(draft, range(len(records)))
+        if draft.strangers:
+            strangers, draft.strangers = draft.strangers, []
+            if await self._tenants.refresh({spelling for _, spelling in strangers}):
+                self._read(draft, [index for index, _ in strangers])
+                strangers = draft.strangers
+            for index, _ in strangers:
+                draft.reject(index, None, Invalid("unknown_tenant", "no such tenant_id"))
+        return draft
+
     def _read(self, draft: Draft, indexes: Sequence[int]) -> None:
         json = JsonReader(draft, self._dictionary, self._tenants)
         arrow = ArrowReader(draft, self._dictionary, self._tenants)
         for index in indexes:
-            record = draft.records[index]
-            if record.value is None:
-                draft.reject(index, None, Invalid("empty_record", "the record has no value"))
-            elif record.headers and _is_arrow(record):
-                arrow.read(index, record.value)
-            else:
-                json.read(index, record.value)
+            record, mark = draft.records[index], draft.mark()
+            try:
+                if record.value is None:
+                    draft.reject(index, None, Invalid("empty_record", "the record has no value"))
+                elif record.headers and _is_arrow(record):
+                    arrow.read(index, record.value)
+                else:
+                    json.read(index, record.value)
+            except Exception as error:
+                # A defect of ours, but one record must not stop all that come behind it for ever.
+                log.exception(
+                    "undecodable: %s/%s/%s", record.topic, record.partition, record.offset
+                )
+                draft.undo(mark)
+                draft.reject(
+                    index, None, Invalid("undecodable", f"{type(error).__name__}: {error}")
+                )
         json.finish()
 
     async def _number(self, draft: Draft) -> None:
@@ -109,7 +134,8 @@ class Decoder:
             early = segment.ts < oldest
             if early.any():
                 # Seldom: only then is it worth asking which records are imports.
-                marked = np.array([_is_import(draft.records[i]) for i in segment.record])
+                run = segment.execution is not None
+                marked = np.array([run and _is_import(draft.records[i]) for i in segment.record])
                 early &= ~(marked & (segment.ts >= imports))
             wrong = early | (segment.ts > newest)
             draft.enforce(position, wrong, _time_error(segment, oldest))

@@ -1,7 +1,7 @@
 """A batch in the making: segments, rejects, and the series that nobody knew yet."""
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, cast
 from uuid import UUID
 
 import numpy as np
@@ -40,10 +40,18 @@ class Draft:
         self.records = records
         self.segments: list[Segment] = []
         self.rejects: list[Reject] = []
-        self.strangers: list[int] = []
-        """Records (by index) whose tenant is not known."""
+        self.strangers: list[tuple[int, str]] = []
+        """Records (by index) whose tenant is not known, and how they spell it."""
         self._cache = cache
         self._unknown: dict[tuple[UUID, Key], int] = {}
+
+    def mark(self) -> tuple[int, int, int]:
+        """Where the draft stands before a record is read; `undo` goes back to it."""
+        return len(self.segments), len(self.rejects), len(self.strangers)
+
+    def undo(self, mark: tuple[int, int, int]) -> None:
+        """Forget what was read since the mark."""
+        del self.segments[mark[0] :], self.rejects[mark[1] :], self.strangers[mark[2] :]
 
     def reject(
         self, index: int, item: int | None, error: Invalid, execution: bytes | None = None
@@ -78,30 +86,21 @@ class Draft:
             )
             wrong = segment.series == 0
             if wrong.any():
-                errors = {i: numbers[-1 - int(before[i])] for i in np.flatnonzero(wrong).tolist()}
-                self._drop(position, wrong, errors)
+                places = np.flatnonzero(wrong).tolist()
+                errors = {i: numbers[-1 - int(before[i])] for i in places}
+                self.enforce(position, wrong, cast("dict[int, Invalid]", errors).__getitem__)
 
-    def enforce(self, position: int, wrong: NDArray[np.bool_], error_of: "ErrorOf") -> None:
-        """Turn the samples of a segment where `wrong` is true into rejects."""
-        if wrong.any():
-            self._drop(position, wrong, {i: error_of(i) for i in np.flatnonzero(wrong).tolist()})
-
-    def _drop(
-        self, position: int, wrong: NDArray[np.bool_], errors: Mapping[int, int | Invalid]
+    def enforce(
+        self, position: int, wrong: NDArray[np.bool_], error_of: Callable[[int], Invalid]
     ) -> None:
+        """Turn the samples of a segment where `wrong` is true into rejects."""
+        if not wrong.any():
+            return
         segment = self.segments[position]
-        for i, error in errors.items():
-            if isinstance(error, Invalid):
-                self.reject(int(segment.record[i]), int(segment.item[i]), error, segment.execution)
+        for i in np.flatnonzero(wrong).tolist():
+            place = int(segment.record[i]), int(segment.item[i])
+            self.reject(*place, error_of(i), segment.execution)
         self.segments[position] = segment.keep(~wrong)
-
-
-class ErrorOf(Protocol):
-    """Says what is wrong with the sample at a position of a segment."""
-
-    def __call__(self, position: int, /) -> Invalid:
-        """The error."""
-        ...
 
 
 def _canonical(tenant: UUID, key: Key) -> Series | Invalid:

@@ -74,7 +74,7 @@ class JsonReader:
             return
         tenant = self._tenants.find(envelope.tenant_id)
         if tenant is None:
-            self._draft.strangers.append(index)
+            self._draft.strangers.append((index, envelope.tenant_id))
             return
         execution = None
         if envelope.execution_id is not None:
@@ -120,7 +120,7 @@ class JsonReader:
             return
         tenant = self._tenants.find(envelope.tenant_id)
         if tenant is None:
-            self._draft.strangers.append(index)
+            self._draft.strangers.append((index, envelope.tenant_id))
             return
         good: list[tuple[int, LooseSample]] = []
         for item, raw in enumerate(samples):
@@ -165,6 +165,8 @@ def _loose(value: bytes) -> tuple[LooseEnvelope, list[Any]]:
         raise Invalid("bad_envelope", f"not an envelope: {readable(error)}") from error
     except UnicodeDecodeError as error:
         raise Invalid("bad_utf8", f"not UTF-8: {error}") from error
+    except RecursionError as error:
+        raise Invalid("bad_json", "nested too deeply") from error
     except msgspec.DecodeError as error:
         return _with_nan(value, error)
     samples = [msgspec.Raw(value)] if envelope.metrics is None else envelope.metrics
@@ -178,7 +180,7 @@ def _loose(value: bytes) -> tuple[LooseEnvelope, list[Any]]:
 
 
 def _with_nan(value: bytes, error: msgspec.DecodeError) -> tuple[LooseEnvelope, list[Any]]:
-    """Python's own `json.dumps` writes NaN and Infinity, which are not JSON: cost them their sample only."""
+    """Python's own `json.dumps` writes NaN and lone surrogates: cost them their sample only."""
     try:
         document = json.loads(value)
     except (ValueError, RecursionError):
@@ -213,7 +215,10 @@ def _sample(raw: Any, *, numeric: bool) -> LooseSample:
         value = raw.get("value") if isinstance(raw, dict) else None
         if isinstance(value, float):
             check_value(value)
-        raw = msgspec.json.encode(raw)
+        try:
+            raw = msgspec.json.encode(raw)
+        except (UnicodeEncodeError, OverflowError, RecursionError) as error:
+            raise Invalid("bad_text", f"not storable as text: {error}") from error
     try:
         sample = decode_sample(raw)
     except UNREADABLE as error:

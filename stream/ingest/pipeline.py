@@ -19,7 +19,7 @@ import numpy as np
 from aiokafka.errors import KafkaError
 
 from schemas.batches import Batch, Chunk, Claim, Source
-from schemas.errors import Permanent, Temporary
+from schemas.errors import Temporary
 from sinks.delivery import Bury, Delivery, Overtaken, Written
 from sinks.outages import OUTAGE, classify
 from stream.ingest.decode import Decoder
@@ -143,7 +143,7 @@ class Pipeline:
                 log.warning(
                     "dropped %s samples that are stored already: %s", dropped.total(), overtaken
                 )
-                repeated = dropped
+                repeated += dropped
                 batch = await self._until_up(partial(self._decoder.decode, rest))
         self._count(batch, written, repeated, monotonic() - started)
         for delivered in work:
@@ -176,7 +176,7 @@ class Pipeline:
             except (*OUTAGE, KafkaError, Temporary) as error:
                 away = isinstance(error, KafkaError | Temporary)
                 dependency, verdict = ("kafka", error) if away else ("database", classify(error))
-                if isinstance(verdict, Permanent):
+                if not isinstance(verdict, Temporary):
                     raise verdict from error
                 self._metrics.retries.labels(dependency).inc()
                 if self.outage is None:

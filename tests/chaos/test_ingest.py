@@ -1,12 +1,19 @@
 """Ingestion under fire: killed, paused, cut off; the count stays exact."""
 
+import asyncio
 import signal
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from deploy.bench.workload import Workload
-from tests.ingestion import Bench
+from deploy.local.stack import Stack
+from schemas.topics import Topics
+from sinks.migrate import migrate
+from tests.brokers import private_broker
+from tests.ingestion import Bench, ingestion
 from tests.processes import headrace
+from tests.servers import runtime
 
 TOTAL = 1_500_000
 
@@ -37,11 +44,12 @@ async def test_a_paused_worker_that_wakes_up_doubles_nothing(bench: Bench, tmp_p
         await bench.stored_at_least(TOTAL // 8)
         zombie.send(signal.SIGSTOP)
         before = (await bench.ledger())["stored"]
-        with headrace("ingest", env=bench.env(), log=tmp_path / "successor"):
+        with headrace("ingest", env=bench.env(), log=tmp_path / "successor") as successor:
             # The group expels the sleeper, and the database its open transaction.
             await bench.stored_at_least(before + TOTAL // 4)
             zombie.send(signal.SIGCONT)
             ledger = await bench.arrived(TOTAL)
+            assert successor.process.poll() is None, successor.log.read_text()
     assert ledger["stored"] == TOTAL
     assert await bench.rows() == TOTAL
 
@@ -63,3 +71,33 @@ async def test_connections_that_break_in_mid_copy_cost_nothing(
         assert process.process.poll() is None
     assert ledger["stored"] == TOTAL
     assert await bench.rows() == TOTAL
+
+
+async def test_a_stop_is_prompt_while_broker_and_database_are_away(tmp_path: Path) -> None:
+    """SIGTERM in an outage: the work in hand is read again by the next process, so nobody waits."""
+    async with private_broker(tmp_path / "broker") as broker, AsyncExitStack() as stack:
+        server = stack.enter_context(
+            Stack(
+                tmp_path / "home",
+                "auto",
+                runtime=runtime(),
+                services_only=True,
+                kafka=broker.bootstrap,
+                temporal="unused:0",
+            )
+        )
+        dsn = server.endpoints.database
+        migrate(dsn)
+        bench = await stack.enter_async_context(ingestion(broker.bootstrap, dsn, Topics("stop.")))
+        load = Workload("json100", TOTAL, bench.tenant, datetime.now(UTC) - timedelta(hours=1))
+        await bench.produce(load.values())
+        with headrace("ingest", env=bench.env(), log=tmp_path / "log") as process:
+            await bench.stored_at_least(1)
+            await asyncio.to_thread(server.hold, "postgres")
+            broker.freeze()
+            assert await process.stop(within=10.0) == 0
+        broker.thaw()
+        await asyncio.to_thread(server.release, "postgres")
+        with headrace("ingest", env=bench.env(), log=tmp_path / "log"):
+            assert (await bench.arrived(TOTAL))["stored"] == TOTAL
+        assert await bench.rows() == TOTAL

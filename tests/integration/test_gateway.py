@@ -21,6 +21,7 @@ from schemas.topics import Topics
 from sinks.database import connect_pool
 from sinks.keys import Tenants
 from tests.brokers import private_broker
+from tests.exposition import check_measured
 from tests.kafka_log import records_of
 from tests.outages import database_away
 
@@ -95,7 +96,10 @@ async def key_for(database: str, *scopes: Scope) -> str:
 async def test_an_acknowledged_sample_is_in_kafka_as_it_was_meant(
     kafka: str, database: str, topics: Topics
 ) -> None:
-    """202, then the record: the tenant of the key, canonical labels, the value and time as given."""
+    """202, then the record: the tenant of the key, canonical labels, the value and time as given.
+
+    All of it is counted at /metrics.
+    """
     await create_topics(kafka, topics.specs(2), 1)
     key = await key_for(database, "ingest")
     with gateway_process(kafka, database, topics) as process:
@@ -112,6 +116,11 @@ async def test_an_acknowledged_sample_is_in_kafka_as_it_was_meant(
             response = await client.post(INGEST, json=body)
             assert (response.status_code, response.json()) == (202, {"accepted": 1})
             [record] = await records_of(kafka, topics.samples)
+            await client.post(BATCH, json={"metrics": [body]})
+            text = (await client.get("/metrics")).text
+            check_measured(text, "POST", BATCH, 202)
+            assert "headrace_gateway_samples_accepted_total 2.0" in text
+            assert 'headrace_gateway_samples_refused_total{reason="too_far_ahead"} 1.0' in text
 
     tenant = record.key.decode().removesuffix("/s")
     stamp = msgspec.json.decode(record.value)["metrics"][0]["timestamp"]

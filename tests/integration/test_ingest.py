@@ -1,6 +1,5 @@
 """The ingest process on a real broker and database: what arrives is stored, or says why not."""
 
-import asyncio
 import json
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -108,6 +107,21 @@ async def test_a_row_that_the_database_refuses_is_found_among_the_others(
     assert letter.key.endswith(b"/1")
 
 
+async def test_a_tenant_deleted_in_mid_run_stops_nobody_else(bench: Bench, tmp_path: Path) -> None:
+    """Its new series are a stranger's; the samples of others go on."""
+    await bench.pool.execute("INSERT INTO tenants (tenant_id, name) VALUES ($1, 'gone')", uuid4())
+    gone = await bench.pool.fetchval("SELECT tenant_id FROM tenants WHERE name = 'gone'")
+    theirs = msgspec.json.encode({"tenant_id": str(gone), **sample(name="theirs")})
+    with headrace("ingest", env=bench.env(), log=tmp_path / "log"):
+        await bench.produce([envelope(bench, sample())])
+        await bench.arrived(1)
+        await bench.pool.execute("DELETE FROM tenants WHERE tenant_id = $1", gone)
+        await bench.produce([theirs, envelope(bench, sample())])
+        await bench.arrived(2, 1)
+    (letter,) = await bench.dead_letters()
+    assert dict(letter.headers)["reason"] == b"unknown_tenant"
+
+
 async def test_points_of_a_run_are_counted_by_run_and_partition(
     bench: Bench, tmp_path: Path
 ) -> None:
@@ -168,13 +182,22 @@ async def test_a_second_worker_takes_its_share_and_nothing_doubles(
     value = envelope(bench, *[sample()] * 100)
     await bench.produce([value] * (PARTITIONS * 1500))
     total = PARTITIONS * 150_000
-    with headrace("ingest", env=bench.env(), log=tmp_path / "a"):
+    with headrace("ingest", env=bench.env(), log=tmp_path / "a") as first:
         await bench.stored_at_least(1)
         with headrace("ingest", env=bench.env(), log=tmp_path / "b") as second:
             await second.ready()
             await bench.produce([value] * PARTITIONS)
             total += PARTITIONS * 100
             ledger = await bench.arrived(total)
-            await asyncio.sleep(0)
+            # A third and a fourth join while nothing is to do, then leave again.
+            for name in ("c", "d"):
+                with headrace("ingest", env=bench.env(), log=tmp_path / name) as more:
+                    await more.ready()
+                    assert await more.stop() == 0
+            await bench.produce([value] * PARTITIONS)
+            total += PARTITIONS * 100
+            ledger = await bench.arrived(total)
+            assert first.process.poll() is None, first.log.read_text()
+            assert second.process.poll() is None, second.log.read_text()
     assert ledger["stored"] == total
     assert await bench.rows() == total

@@ -1,25 +1,42 @@
 """The items service on a real PostgreSQL: what its clients may rely on."""
 
 import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from uuid import UUID, uuid4
 
 import asyncpg
 import httpx
 import pytest
+from prometheus_client import CollectorRegistry
 
 from deploy.demo.items import serving_items
+from deploy.http_metrics import Measured
 from sinks.scratch import scratch_database
+from tests.exposition import check_measured
+
+
+@asynccontextmanager
+async def client_of_items(dsn: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the service on this database, measured as the process measures it."""
+    registry = CollectorRegistry()
+    async with serving_items(dsn, registry) as app:
+        transport = httpx.ASGITransport(Measured(app, registry), raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://items") as client:
+            yield client
 
 
 @pytest.fixture
 async def items(postgres: str) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the service on an empty database of its own."""
     with scratch_database(postgres) as dsn:
-        async with serving_items(dsn) as app:
-            transport = httpx.ASGITransport(app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://items") as client:
-                yield client
+        async with client_of_items(dsn) as client:
+            yield client
 
 
 async def test_an_items_whole_life(items: httpx.AsyncClient) -> None:
@@ -109,9 +126,9 @@ async def test_metrics_count_requests_by_route_and_not_by_item(items: httpx.Asyn
     for path in (f"/items/{uuid4()}", f"/items/{uuid4()}", "/wp-login.php"):
         await items.get(path)
     text = (await items.get("/metrics")).text
-    assert 'http_requests_total{method="GET",path="/items/{item_id}",status="404"} 2.0' in text
-    assert 'http_requests_total{method="any",path="unmatched",status="404"} 1.0' in text
-    assert 'http_request_duration_seconds_count{method="GET",path="/items/{item_id}"} 2.0' in text
+    assert 'http_requests_total{method="GET",route="/items/{item_id}",status="404"} 2.0' in text
+    assert 'http_requests_total{method="GET",route="unmatched",status="404"} 1.0' in text
+    assert 'http_request_duration_seconds_count{method="GET",route="/items/{item_id}"} 2.0' in text
     assert "http_requests_in_progress 1.0" in text
 
 
@@ -126,10 +143,7 @@ async def test_services_that_start_together_share_one_schema(postgres: str) -> N
     """The schema is made once, whoever comes first, and found by all others and ever after."""
 
     async def make_one(dsn: str) -> int:
-        async with (
-            serving_items(dsn) as app,
-            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://i") as client,
-        ):
+        async with client_of_items(dsn) as client:
             return (await client.post("/items", json={"title": "t"})).status_code
 
     with scratch_database(postgres) as dsn:
@@ -138,15 +152,46 @@ async def test_services_that_start_together_share_one_schema(postgres: str) -> N
 
 
 async def test_outage_of_the_database_shows_in_readyz(postgres: str) -> None:
-    """A database that went away makes the service unready, not dead."""
+    """A database that went away makes the service unready, not dead; failed requests are counted."""
     with scratch_database(postgres) as dsn:
-        async with (
-            serving_items(dsn) as app,
-            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://i") as client,
-        ):
+        async with client_of_items(dsn) as client:
             admin = await asyncpg.connect(dsn)
             await admin.execute("DROP SCHEMA items CASCADE")
             await admin.close()
             ready = await client.get("/readyz")
             assert (ready.status_code, ready.json()) == (503, {"database": False})
             assert (await client.get("/healthz")).status_code == 200
+            assert (await client.get("/items")).status_code == 500
+            text = (await client.get("/metrics")).text
+    assert 'http_exceptions_total{exception_type="UndefinedTableError"} 1.0' in text
+    assert 'http_requests_total{method="GET",route="/items",status="500"} 1.0' in text
+
+
+def start_items(dsn: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "deploy.cli", "items", "--port", "0"],
+        env={**os.environ, "HEADRACE_DATABASE": dsn},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+async def test_the_process_measures_its_requests_and_stops_when_told(postgres: str) -> None:
+    """`headrace items` counts at /metrics what it answered, and exits 0 on SIGTERM."""
+    with scratch_database(postgres) as dsn:
+        process = start_items(dsn)
+        try:
+            assert process.stderr is not None
+            line = await asyncio.to_thread(process.stderr.readline)
+            found = re.search(r"listens on (http://\S+)", line)
+            assert found, line
+            async with httpx.AsyncClient(base_url=found[1]) as client:
+                assert (await client.get(f"/items/{uuid4()}")).status_code == 404
+                check_measured((await client.get("/metrics")).text, "GET", "/items/{item_id}", 404)
+            process.send_signal(signal.SIGTERM)
+            _, log = await asyncio.to_thread(process.communicate, timeout=10)
+        finally:
+            process.kill()
+            process.wait()
+    assert process.returncode == 0, log
+    assert "Traceback" not in log

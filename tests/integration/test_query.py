@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from prometheus_client import CollectorRegistry
 
 from query.api import create_api
 from query.database import QUERIES, TenantDatabase
@@ -272,7 +273,7 @@ async def test_an_outage_is_503_and_passes(postgres: str, database: str, site: S
 async def test_a_database_that_was_not_migrated_is_not_ready(postgres: str) -> None:
     """Readiness says what to run."""
     async with await connect_pool(postgres, role=None, application="test") as pool:
-        api = create_api(DatabaseKeyring(pool), TenantDatabase(pool))
+        api = create_api(DatabaseKeyring(pool), TenantDatabase(pool), registry=CollectorRegistry())
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(api), base_url="http://a"
         ) as client:
@@ -287,10 +288,14 @@ async def test_requests_are_counted_by_route(site: Site) -> None:
     await site.get("/api/v1/scan/me")
     text = (await site.get("/metrics")).text
     assert (
-        'headrace_api_requests_total{method="GET",route="/api/v1/metrics/latest/{name:path}",status="200"} 1.0'
+        'http_requests_total{method="GET",route="/api/v1/metrics/latest/{name:path}",status="200"} 1.0'
         in text
     )
     assert 'route="unmatched",status="404"' in text
-    assert "headrace_api_request_duration_seconds_bucket" in text
-    assert "headrace_api_requests_in_progress 1.0" in text
+    assert (
+        'http_request_duration_seconds_count{method="GET",route="/api/v1/metrics/latest/{name:path}"} 1.0'
+        in text
+    )
+    assert "http_request_duration_seconds_bucket" in text
+    assert "http_requests_in_progress 1.0" in text
     assert "some-name" not in text

@@ -10,6 +10,7 @@ import sys
 
 import httpx
 
+from tests.exposition import check_measured
 from tests.outages import database_away
 
 
@@ -56,6 +57,9 @@ async def test_the_process_starts_before_its_database_and_stops_when_told(
         port = int(found[1])
         await until_ready(port, 503)
     await until_ready(port, 200)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        assert (await client.get("/api/v1/runs")).status_code == 401
+        check_measured((await client.get("/metrics")).text, "GET", "/api/v1/runs", 401)
     process.send_signal(signal.SIGTERM)
     _, log = await asyncio.to_thread(process.communicate, timeout=10)
     assert process.returncode == 0

@@ -16,7 +16,7 @@ from tests.ingestion import Bench
 from tests.kafka_log import records_of
 from tests.outages import database_away
 from tests.processes import Headrace, free_port, headrace
-from tests.stored_runs import POINTS, let_ingest_pass, rows_of, store_run
+from tests.stored_runs import GROUP, POINTS, let_ingest_pass, rows_of, store_run
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -63,7 +63,9 @@ async def test_a_finished_run_is_worked_off_once(
     late = await store_run(bench.pool, bench.tenant, bench.topics.samples, passed=False)
     await let_ingest_pass(bench.pool, bench.topics.samples, 3, 41)
     with headrace(
-        "worker", env=bench.env(HEADRACE_TEMPORAL=temporal), log=tmp_path / "log"
+        "worker",
+        env=bench.env(HEADRACE_TEMPORAL=temporal, HEADRACE_CONSUMER_GROUP=GROUP),
+        log=tmp_path / "log",
     ) as worker:
         await worker.ready()
         await publish(bench, [*run.events, run.events[1], *late.events, run.events[0]])
@@ -109,7 +111,9 @@ async def test_bad_events_are_buried_and_the_next_is_handled(
         *(event.model_dump_json().encode() for event in (nobodys, nul)),
     ]
     with headrace(
-        "worker", env=bench.env(HEADRACE_TEMPORAL=temporal), log=tmp_path / "log"
+        "worker",
+        env=bench.env(HEADRACE_TEMPORAL=temporal, HEADRACE_CONSUMER_GROUP=GROUP),
+        log=tmp_path / "log",
     ) as worker:
         async with AIOKafkaProducer(
             bootstrap_servers=bench.kafka, max_request_size=4_000_000
@@ -135,7 +139,7 @@ async def test_a_worker_waits_for_what_is_away(bench: Bench, postgres: str, tmp_
     run = await store_run(bench.pool, bench.tenant, bench.topics.samples)
     await publish(bench, run.events)
     port = free_port()
-    env = bench.env(HEADRACE_TEMPORAL=f"127.0.0.1:{port}")
+    env = bench.env(HEADRACE_TEMPORAL=f"127.0.0.1:{port}", HEADRACE_CONSUMER_GROUP=GROUP)
     with headrace("worker", env=env, log=tmp_path / "log") as worker:
         with database_away(postgres, bench.dsn):
             await listening(worker)

@@ -18,10 +18,10 @@ DECLARE
 BEGIN
     FOREACH day IN ARRAY days LOOP
         part := 'samples_' || to_char(day, 'YYYYMMDD');
-        CONTINUE WHEN to_regclass('public.' || part) IS NOT NULL;
+        CONTINUE WHEN EXISTS (SELECT FROM pg_inherits WHERE inhrelid = to_regclass('public.' || part));
         -- One maker at a time; whoever waited finds it made.
         PERFORM pg_advisory_xact_lock(hashtext('headrace.ensure_samples'));
-        CONTINUE WHEN to_regclass('public.' || part) IS NOT NULL;
+        CONTINUE WHEN EXISTS (SELECT FROM pg_inherits WHERE inhrelid = to_regclass('public.' || part));
         EXECUTE format(
             'CREATE TABLE public.%I (LIKE public.samples INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', part);
         EXECUTE format(

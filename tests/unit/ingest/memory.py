@@ -1,6 +1,6 @@
 """The decoder's collaborators in memory, and records to feed it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
@@ -75,8 +75,9 @@ class MemoryTenants:
             return None
         return found if found in self.known else None
 
-    async def refresh(self) -> bool:
+    async def refresh(self, unknown: Collection[str] | None) -> bool:
         """Learn what there is to learn."""
+        del unknown
         self.known |= self.later
         return True
 

@@ -123,6 +123,7 @@ BAD_RECORDS = {
     msgspec.json.encode({"tenant_id": "nobody", **sample()}): "unknown_tenant",
     envelope(sample(), execution_id="7"): "bad_execution_id",
     envelope(*[sample()] * 10_001): "too_many_samples",
+    b'{"a":' * 5_000 + b"1" + b"}" * 5_000: "bad_json",
 }
 
 
@@ -186,6 +187,16 @@ async def test_a_name_that_is_not_utf8_costs_its_sample() -> None:
     batch = await decode(envelope(sample(), sample(name="?")).replace(b'"?"', b'"\xff"'))
     assert reasons(batch) == [(0, 1, "bad_utf8")]
     assert len(rows(batch)) == 1
+
+
+async def test_a_lone_surrogate_costs_its_sample() -> None:
+    """Python's own `json.dumps` writes them, and UTF-8 has none."""
+    text = json.dumps(
+        {"tenant_id": str(TENANT), "metrics": [sample(), sample(labels={"a": "\ud800"}), sample()]}
+    )
+    batch = await decode(text.encode())
+    assert reasons(batch) == [(0, 1, "bad_text")]
+    assert len(rows(batch)) == 2
 
 
 async def test_a_number_beyond_float64_is_not_finite() -> None:
@@ -255,6 +266,81 @@ async def test_an_arrow_sample_that_is_not_finite_or_has_a_bad_key_costs_itself(
     good = key_text("cpu", {})
     batch = await decode(arrow([good, good, "nonsense", good], [1.0, float("nan"), 1.0, 2.0]))
     assert reasons(batch) == [(0, 1, "not_finite"), (0, 2, "bad_series_key")]
+    assert len(rows(batch)) == 2
+
+
+CPU = key_text("cpu", {})
+STAMPS = pa.array([datetime.fromtimestamp(NOW / 1e6, UTC)] * 2, pa.timestamp("us", "UTC"))
+BAD_ARROW: dict[str, dict[str, Any]] = {
+    "null in the dictionary of an index": {"series": pa.array([CPU, None]).dictionary_encode()},
+    "index out of range": {
+        "series": pa.DictionaryArray.from_arrays(pa.array([0, 7], pa.int32()), [CPU], safe=False)
+    },
+    "negative index": {
+        "series": pa.DictionaryArray.from_arrays(pa.array([0, -1], pa.int32()), [CPU], safe=False)
+    },
+    "series is plain text": {"series": pa.array([CPU, CPU])},
+    "null time": {"ts": pa.array([NOW, None], pa.timestamp("us", "UTC"))},
+    "time is a number": {"ts": pa.array([NOW, NOW])},
+    "boolean of the wrong type": {"v_bool": pa.array([1, 0], pa.int8())},
+    "text of the wrong type": {"v_text": pa.array([b"a", b"b"])},
+    "text as value": {"v_num": pa.array(["1", "2"])},
+}
+
+
+@pytest.mark.parametrize("columns", BAD_ARROW.values(), ids=[*BAD_ARROW])
+async def test_an_arrow_envelope_against_the_rules_is_one_reject(columns: dict[str, Any]) -> None:
+    """It is refused as a whole, and the record beside it is stored."""
+    batch = await decode(envelope(sample()), arrow([CPU, CPU], [1.0, 2.0], **columns))
+    ((offset, item, reason),) = reasons(batch)
+    assert (offset, item) == (1, None)
+    assert reason in {"bad_envelope", "bad_arrow"}
+    assert len(rows(batch)) == 1
+
+
+async def test_an_arrow_sample_has_exactly_one_value() -> None:
+    """Text beside a number is neither."""
+    batch = await decode(arrow([CPU] * 3, [1.0, None, 2.0], v_text=pa.array(["a", "b", None])))
+    assert reasons(batch) == [(0, 0, "bad_value")]
+    assert len(rows(batch)) == 2
+
+
+def stream(*batches: pa.RecordBatch, **options: Any) -> MemoryRecord:
+    """An Arrow envelope of these batches."""
+    sink = pa.BufferOutputStream()
+    schema = batches[0].schema.with_metadata({"tenant_id": str(TENANT), "source": "s"})
+    with pa.ipc.new_stream(sink, schema, options=pa.ipc.IpcWriteOptions(**options)) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+    header = ("content-type", b"application/vnd.apache.arrow.stream")
+    return MemoryRecord(sink.getvalue().to_pybytes(), headers=[header])
+
+
+def arrow_batch(n: int) -> pa.RecordBatch:
+    """A batch of n samples of one series."""
+    ts = pa.array(np.full(n, NOW)).cast(pa.timestamp("us", "UTC"))
+    series = pa.DictionaryArray.from_arrays(pa.array(np.zeros(n, np.int32)), pa.array([CPU]))
+    return pa.record_batch([ts, series, pa.array(np.ones(n))], names=["ts", "series", "v_num"])
+
+
+async def test_an_arrow_envelope_is_refused_before_it_grows() -> None:
+    """More rows than a record may carry, or buffers that would unpack to any size."""
+    many = stream(arrow_batch(6_000), arrow_batch(6_000))
+    packed = stream(arrow_batch(10), compression="zstd")
+    batch = await decode(many, packed, stream(arrow_batch(5_000), arrow_batch(5_000)))
+    assert reasons(batch) == [(0, None, "too_many_samples"), (1, None, "bad_arrow")]
+    assert len(rows(batch)) == 10_000
+
+
+async def test_a_defect_of_ours_costs_one_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody foresaw becomes a dead letter: a process that dies of it would die for ever."""
+
+    def explode(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("stream.ingest.arrow_records.ArrowReader._segment", explode)
+    batch = await decode(envelope(sample()), stream(arrow_batch(1)), envelope(sample()))
+    assert reasons(batch) == [(1, None, "undecodable")]
     assert len(rows(batch)) == 2
 
 

@@ -11,7 +11,9 @@ from uuid import UUID
 
 import httpx
 import pytest
+from prometheus_client import CollectorRegistry
 
+from deploy.http_metrics import Measured
 from producers.gateway import Budget, Limits, create_gateway
 from producers.gateway.publishing import Record
 from schemas.errors import Permanent, Temporary
@@ -54,15 +56,17 @@ class MemoryPublisher:
 
 @asynccontextmanager
 async def gateway(publisher: MemoryPublisher, **parts: Any) -> AsyncIterator[httpx.AsyncClient]:
+    registry = CollectorRegistry()
     app = create_gateway(
         DictKeyring(),
         publisher,
         window=Window(timedelta(days=30), timedelta(minutes=10)),
         limits=Limits(samples=3, body=500),
+        registry=registry,
         clock=lambda: NOW,
         **parts,
     )
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    transport = httpx.ASGITransport(Measured(app, registry), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://g") as client:
         yield client
 
@@ -255,16 +259,26 @@ async def test_readiness_follows_every_dependency(publisher: MemoryPublisher) ->
         assert "Kafka" in problem(await client.get("/readyz"), 503)["detail"]
 
 
-async def test_metrics_count_samples_and_requests(client: httpx.AsyncClient) -> None:
-    """By route template and status, and bad samples by reason."""
+async def test_metrics_count_samples_and_requests(
+    client: httpx.AsyncClient, publisher: MemoryPublisher
+) -> None:
+    """Requests by method, route template and status, errors by type, and bad samples by reason."""
     await client.post(BATCH, json={"metrics": [ONE, ONE]}, headers=KEY)
     await client.post(INGEST, json={"name": "", "value": 1}, headers=KEY)
     await client.get("/nowhere")
+    publisher.error = KeyError()
+    await client.post(INGEST, json=ONE, headers=KEY)
     text = (await client.get("/metrics")).text
     assert "headrace_gateway_samples_accepted_total 2.0" in text
     assert 'headrace_gateway_samples_refused_total{reason="bad_name"} 1.0' in text
-    assert f'headrace_gateway_requests_total{{route="{INGEST}",status="422"}} 1.0' in text
-    assert 'headrace_gateway_requests_total{route="unmatched",status="404"} 1.0' in text
+    for status in (422, 500):
+        line = f'http_requests_total{{method="POST",route="{INGEST}",status="{status}"}} 1.0'
+        assert line in text
+    assert 'http_requests_total{method="GET",route="unmatched",status="404"} 1.0' in text
+    duration = f'http_request_duration_seconds_count{{method="POST",route="{INGEST}"}} 2.0'
+    assert duration in text
+    assert "http_requests_in_progress 1.0" in text
+    assert 'http_exceptions_total{exception_type="KeyError"} 1.0' in text
 
 
 async def test_openapi_documents_bodies_and_problems(client: httpx.AsyncClient) -> None:

@@ -7,8 +7,9 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
 
+from deploy.http_metrics import Measured
 from query.api import create_api
 from query.database import Reading, Rows
 from schemas.errors import Temporary
@@ -52,15 +53,18 @@ class OneKey:
         return self.credential if key == "good" else None
 
 
-def client(app: FastAPI) -> httpx.AsyncClient:
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+def client(database: EmptyDatabase) -> httpx.AsyncClient:
+    """A client of an API of its own over this database, measured as the process measures it."""
+    registry = CollectorRegistry()
+    api = create_api(OneKey(), database, registry=registry, clock=lambda: NOW)
+    transport = httpx.ASGITransport(Measured(api, registry), raise_app_exceptions=False)
     return httpx.AsyncClient(
         transport=transport, base_url="http://api", headers={"X-API-Key": "good"}
     )
 
 
 async def ask(path: str, database: EmptyDatabase | None = None) -> httpx.Response:
-    async with client(create_api(OneKey(), database or EmptyDatabase(), clock=lambda: NOW)) as http:
+    async with client(database or EmptyDatabase()) as http:
         return await http.get(path)
 
 
@@ -123,12 +127,16 @@ async def test_other_paths(path: str, status: int) -> None:
 async def test_an_unforeseen_error_tells_nothing_and_is_counted() -> None:
     """500 without our insides, and the type in the metrics."""
     database = EmptyDatabase(KeyError("a secret"))
-    async with client(create_api(OneKey(), database)) as http:
+    async with client(database) as http:
         answer = await http.get("/api/v1/metrics/names")
         metrics = (await http.get("/metrics")).text
     assert answer.status_code == 500
     assert "secret" not in answer.text
-    assert 'headrace_api_exceptions_total{type="KeyError"} 1.0' in metrics
+    assert 'http_exceptions_total{exception_type="KeyError"} 1.0' in metrics
+    assert (
+        'http_requests_total{method="GET",route="/api/v1/metrics/names",status="500"} 1.0'
+        in metrics
+    )
 
 
 async def test_a_dependency_that_is_away_is_503_with_a_time() -> None:
@@ -139,16 +147,17 @@ async def test_a_dependency_that_is_away_is_503_with_a_time() -> None:
 
 async def test_two_applications_share_no_metric() -> None:
     """Each application counts for itself."""
-    first, second = (create_api(OneKey(), EmptyDatabase()) for _ in range(2))
-    async with client(first) as http:
+    first, second = client(EmptyDatabase()), client(EmptyDatabase())
+    async with first as http:
         await http.get("/api/v1/runs")
-    async with client(second) as http:
+        assert "/api/v1/runs" in (await http.get("/metrics")).text
+    async with second as http:
         assert "/api/v1/runs" not in (await http.get("/metrics")).text
 
 
 def test_the_openapi_document_is_complete() -> None:
     """Every route documents its security, its problems and every parameter; no reference dangles."""
-    document = create_api(OneKey(), EmptyDatabase()).openapi()
+    document = create_api(OneKey(), EmptyDatabase(), registry=CollectorRegistry()).openapi()
     assert set(document["components"]["securitySchemes"]) == {"ApiKey", "Bearer"}
     for path, methods in document["paths"].items():
         operation = methods["get"]

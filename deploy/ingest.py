@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -73,7 +74,7 @@ class Ingest:
     async def ready(self) -> dict[str, bool]:
         """What readiness depends on."""
         return {
-            "consumer": bool(self.app.consumer.at),
+            "consumer": self.app.consumer.settled,
             "dependencies": self.pipeline.outage is None,
         }
 
@@ -154,10 +155,15 @@ async def _running(ingest: Ingest, config: IngestConfig) -> AsyncIterator[Ingest
 
 async def _stop(app: Any) -> None:
     """Leave the group; without a broker that can't be done, and the group finds out by itself."""
-    try:
-        await asyncio.wait_for(app.stop(), LEAVE_WITHIN)
-    except TimeoutError:
+    stopping = asyncio.ensure_future(app.stop())
+    await asyncio.wait([stopping], timeout=LEAVE_WITHIN)
+    if not stopping.done():
         log.warning("Kafka does not answer; left without saying goodbye")
+        # Faust's consumer thread waits for the broker and heeds no cancellation. What is durable is in
+        # the database, so there is nothing that a gentler end would save.
+        logging.shutdown()
+        os._exit(0)
+    stopping.result()
 
 
 async def _crash_of(app: Any) -> None:

@@ -45,18 +45,16 @@ class ChunkedConsumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         self.at: dict[TP, int] = {}
         """First offset not handed over yet, of each partition that is sought and assigned."""
-        self._seeks = 0
+        self._sought: dict[TP, int] = {}
+        """Positions that were sought because of a gap; one that shows the gap again really has it."""
 
     async def perform_seek(self) -> None:
         """Start each assigned partition where the database stands.
 
-        Faust calls it after every rebalance, and it follows Faust's own seek to the offsets committed
-        to Kafka, which lag behind and are not trusted. Until it is done nothing is delivered: what the
-        fetcher holds from before belongs to other positions.
+        Faust calls it after every rebalance, for its own seek to the offsets committed to Kafka. Those
+        lag behind and are not asked for. Until it is done nothing is delivered.
         """
-        self._seeks += 1
-        self.at = {}
-        await super().perform_seek()
+        self.at, self._sought = {}, {}
         wanted = {tp for tp in self.assignment() if tp.topic == self.transport.topic}
         if not wanted:
             return
@@ -78,6 +76,12 @@ class ChunkedConsumer(driver.Consumer):
         # Faust's own drop of old records is not used here; None keeps it out of the way.
         self._read_offset.update(dict.fromkeys(wanted))
 
+    @property
+    def settled(self) -> bool:
+        """Whether the group has given us our partitions (a spare worker: none) and they are sought."""
+        joined = self.app.consumer_generation_id > 0 and not self.app.rebalancing
+        return bool(self.at) or (joined and not self.assignment())
+
     async def lag(self) -> dict[Source, int]:
         """Records in Kafka behind what was handed over, by partition.
 
@@ -95,11 +99,10 @@ class ChunkedConsumer(driver.Consumer):
         try:
             while not (self._has_stopped() or cast("Service", fetcher)._stopped.is_set()):  # noqa: SLF001 # as Faust's own loop asks
                 await self.sleep(0)
-                seeks = self._seeks
                 records, active = await self._wait_next_records(1.0)
                 # With the flow off a rebalance is under way, and Faust seeks when it is over.
                 if records and self.flow_active and not self.should_stop:
-                    await self._deliver(records, active, seeks)
+                    await self._deliver(records, active)
         except self.consumer_stopped_errors:
             if not self.transport.app.should_stop:
                 raise
@@ -111,23 +114,25 @@ class ChunkedConsumer(driver.Consumer):
         return bool(cast("Service", self)._stopped.is_set())  # noqa: SLF001 # as Faust's own loop asks
 
     async def _deliver(
-        self, fetched: Mapping[TP, Sequence[Record]], active: set[TP] | None, seeks: int
+        self, fetched: Mapping[TP, Sequence[Record]], active: set[TP] | None
     ) -> None:
-        """Hand the records over, until a seek makes them records of another position."""
         for tp, records in fetched.items():
             if active is not None and tp not in active and tp not in self._buffered_partitions:
                 continue
-            first = 0
-            while first < len(records) and tp in self.at and self._seeks == seeks:
-                chunk = self._chunk(tp, records, first)
-                first += len(chunk.records)
-                await self._check_contiguous(tp, chunk)
-                if not self.flow_active or self._seeks != seeks:
-                    return
-                message = self._message(tp, chunk)
-                await self.wait_first(self.callback(message), self.suspend_flow.wait())
-                if self._seeks == seeks and self.flow_active:
-                    self.at[tp] = chunk.claim.end
+            if tp in self.at and await self._follows(tp, records[0].offset):
+                await self._deliver_partition(tp, records)
+
+    async def _deliver_partition(self, tp: TP, records: Sequence[Record]) -> None:
+        first = 0
+        while first < len(records) and tp in self.at and self.flow_active:
+            chunk = self._chunk(tp, records, first)
+            message = self._message(tp, chunk)
+            await self.wait_first(self.callback(message), self.suspend_flow.wait())
+            # A rebalance in between has sought anew: the rest belongs to someone, but not here.
+            if not self.flow_active or self.at.get(tp) != chunk.claim.start:
+                return
+            self.at[tp] = chunk.claim.end
+            first += len(chunk.records)
 
     def _chunk(self, tp: TP, records: Sequence[Record], first: int) -> Chunk:
         """The records from `first` on that make a chunk; at least one."""
@@ -138,19 +143,26 @@ class ChunkedConsumer(driver.Consumer):
         claim = Claim(self.at[tp], records[end - 1].offset + 1)
         return Chunk(Source(*tp), claim, records[first:end])
 
-    async def _check_contiguous(self, tp: TP, chunk: Chunk) -> None:
-        """Stop where Kafka deleted what was not read yet, or the topic was made anew.
+    async def _follows(self, tp: TP, offset: int) -> bool:
+        """Whether a fetch that begins at `offset` goes on where we stand.
 
-        The client would go on at another offset in silence. Numbers that are merely left out
-        (compaction, transactions) lie above the earliest offset and are no loss.
+        One that does not may be left from before a seek, so it is thrown away and sought again. A gap
+        that comes back is real: numbers that compaction or a transaction left out, which is no loss, or
+        records that Kafka deleted, which stops us; the next start measures it.
         """
-        at, first = chunk.claim.start, chunk.records[0].offset
-        if first == at:
-            return
-        if first < at or (await self.earliest_offsets(tp))[tp] > at:
+        at = self.at[tp]
+        if offset == at:
+            return True
+        if self._sought.get(tp) != at:
+            self._sought[tp] = at
+            with contextlib.suppress(IllegalStateError):  # taken away meanwhile
+                await self.seek_wait({tp: at})
+            return False
+        if offset < at or (await self.earliest_offsets(tp))[tp] > at:
             raise Restart(
-                f"{tp} jumped from offset {at} to {first}: start again and measure the gap"
+                f"{tp} jumped from offset {at} to {offset}: start again and measure the gap"
             )
+        return True
 
     def _message(self, tp: TP, chunk: Chunk) -> ConsumerMessage:
         last = chunk.records[-1]

@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 import uvicorn
@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
 from deploy.http_metrics import Measured
-from schemas.errors import Permanent
+from schemas.errors import HeadraceError, Permanent
 
 STOP_WITHIN = 6
 """Seconds that open requests have after SIGTERM; a process has ten in all."""
@@ -34,11 +34,16 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 async def serve(
-    app: ASGIApp, listener: socket.socket, name: str, registry: CollectorRegistry
+    app: ASGIApp,
+    listener: socket.socket,
+    name: str,
+    registry: CollectorRegistry,
+    check: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
     """Answer until SIGTERM or Ctrl-C, then what is in flight.
 
-    Requests are measured in `registry`: the one that the application shows at /metrics.
+    Requests are measured in `registry`: the one that the application shows at /metrics. What `check`
+    finds wrong at the start is logged once; /readyz tells it from then on.
     """
     config = uvicorn.Config(
         Measured(app, registry),
@@ -51,9 +56,19 @@ async def serve(
     )
     host, port = listener.getsockname()[:2]
     _log.info("the %s listens on http://%s:%s (documentation: /docs)", name, host, port)
+    checking = asyncio.create_task(_warn(check)) if check else None
     with listener:
         await _Server(config).serve(sockets=[listener])
+    if checking:
+        checking.cancel()
     _log.info("told to stop; all requests are answered")
+
+
+async def _warn(check: Callable[[], Awaitable[None]]) -> None:
+    try:
+        await check()
+    except HeadraceError as error:
+        _log.warning("requests get 503 until this is mended: %s", error)
 
 
 class _Server(uvicorn.Server):

@@ -1,7 +1,7 @@
 """Routes of measured samples: raw pages, names, latest values, series in buckets."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter
@@ -11,6 +11,7 @@ from query import cursors, samples
 from query.answers import Answer
 from query.credentials import Tenant
 from query.parameters import (
+    A_MINUTE,
     NO_LABELS,
     Aggregation,
     Bucket,
@@ -151,7 +152,7 @@ async def bucketed(
     label: Labels = NO_LABELS,
     start: Start = None,
     end: End = None,
-    bucket: Bucket = timedelta(minutes=1),
+    bucket: Bucket = A_MINUTE,
     agg: Aggregation = "avg",
 ) -> BucketedSeries:
     """Aggregate the numbers of all matching series together.

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import Path, Query
@@ -121,8 +121,14 @@ CursorText = Annotated[
 Bucket = Annotated[
     timedelta,
     BeforeValidator(_duration, json_schema_input_type=str),
-    Query(description="Width of a bucket: a number and s, m, h or d.", examples=["5m"]),
+    Query(
+        description="Width of a bucket: a number and s, m, h or d.",
+        examples=["5m"],
+        validate_default=True,
+    ),
 ]
+A_MINUTE: Any = "1m"
+"""A default of `Bucket`, written as a request writes it: OpenAPI shows a timedelta's as PT1M."""
 Aggregation = Literal["avg", "min", "max", "sum", "count", "p50", "p95", "p99"]
 Prefix = Annotated[
     Text, Query(max_length=256, description="What the names begin with.", examples=["cpu"])

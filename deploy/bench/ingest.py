@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import logging
 import os
 import secrets
 import socket
@@ -20,6 +21,7 @@ import numpy as np
 import psutil
 import pyarrow as pa
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.bench.workload import HEADERS, Shape, Workload
@@ -55,6 +57,8 @@ _COPIED = np.dtype(
 """A row of (ts, series_id, v_num) in binary COPY: field count, then length and value of each field."""
 _EPOCH_2000 = 946_684_800_000_000
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Result:
@@ -87,20 +91,19 @@ async def bench_ingest(
             tenant = await pool.fetchval(
                 "INSERT INTO tenants (name) VALUES ('bench') RETURNING tenant_id"
             )
-            await create_topics(kafka, topics.specs(PARTITIONS), 1)
             load = Workload(shape, samples, tenant, datetime.now(UTC) - timedelta(hours=1))
-            await _preload(kafka, topics, load, report)
             port = _free_port()
-            async with _ingest_process(kafka, dsn, topics, port) as process:
-                rate = await _drain(pool, process, samples, report)
-                cpu, peak = process.cpu_times(), _peak_rss(process)
-                batch = await _mean_batch(port)
+            async with _own_topics(kafka, topics):
+                await _preload(kafka, topics, load, report)
+                async with _ingest_process(kafka, dsn, topics, port) as process:
+                    rate = await _drain(pool, process, samples, report)
+                    cpu, peak = process.cpu_times(), _peak_rss(process)
+                    batch = await _mean_batch(port)
             rows = await pool.fetchval("SELECT count(*) FROM samples")
             size = await pool.fetchval(_SIZE[storage])
             limit = await _limit(pool, storage, batch, report)
         finally:
             await pool.close()
-            await _delete_topics(kafka, topics)
     return Result(
         storage,
         shape,
@@ -118,6 +121,25 @@ _SIZE = {
     "postgresql": "SELECT sum(pg_total_relation_size(inhrelid)) FROM pg_inherits WHERE inhparent = 'samples'::regclass",
     "timescaledb": "SELECT hypertable_size('samples')",
 }
+
+
+@asynccontextmanager
+async def _own_topics(kafka: str, topics: Topics) -> AsyncIterator[None]:
+    """Topics that are gone at the end. Raises what `create_topics` raises."""
+    specs = topics.specs(PARTITIONS)
+    await create_topics(kafka, specs, 1)
+    try:
+        yield
+    finally:
+        admin = AIOKafkaAdminClient(bootstrap_servers=kafka, client_id="headrace-bench")
+        try:
+            await admin.start()
+            await admin.delete_topics([spec.name for spec in specs])
+        except KafkaError as error:
+            # Not raised: it would hide why the benchmark failed.
+            _log.warning("Topics %s* are left on %s: %s", topics.prefix, kafka, error)
+        finally:
+            await admin.close()
 
 
 async def _preload(kafka: str, topics: Topics, load: Workload, report: Report) -> None:
@@ -249,15 +271,6 @@ def _encode(rows: "np.ndarray[tuple[int], np.dtype[np.void]]") -> bytes:
     nowhere = np.empty(0, np.int32)
     schema = pa.schema([SAMPLES.field(i) for i in range(3)])
     return encode(Rows(pa.record_batch(columns, schema=schema), nowhere, nowhere))
-
-
-async def _delete_topics(kafka: str, topics: Topics) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka, client_id="headrace-bench")
-    await admin.start()
-    try:
-        await admin.delete_topics([spec.name for spec in topics.specs(PARTITIONS)])
-    finally:
-        await admin.close()
 
 
 def _free_port() -> int:

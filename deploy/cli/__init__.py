@@ -33,8 +33,8 @@ def build(wanted: str | None = None) -> typer.Typer:
     Importing everything takes seconds (Temporal, Faust, Arrow), and most calls need little of it.
     """
     app = typer.Typer(
-        help="Event-driven metrics ingestion: Kafka to TimescaleDB exactly once, load-test verdicts, "
-        "guarded remediation. Begin with `headrace demo`.",
+        help="Event-driven metrics ingestion: Kafka to TimescaleDB exactly once, and load-test verdicts. "
+        "Begin with `headrace demo`.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         rich_markup_mode="markdown",
@@ -64,6 +64,9 @@ def main() -> NoReturn:
     except HeadraceError as error:
         _complain(str(error))
         sys.exit(MISUSED if isinstance(error, Permanent) else FAILED)
+    except PermissionError as error:
+        _complain(f"{error}. Is the home folder yours? Another: HEADRACE_HOME=/some/folder")
+        sys.exit(FAILED)
     except KeyboardInterrupt:
         sys.exit(130)
     sys.exit(0)

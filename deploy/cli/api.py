@@ -49,7 +49,7 @@ def run(
     """
     settings = Settings()
     logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    database = resolve(settings).database
+    database = resolve(settings, "database").database
     listener = listen(settings.api_host, PORT + settings.port_offset if port is None else port)
     uvloop.run(_run(database, listener, statement_timeout))
 
@@ -60,6 +60,6 @@ async def _run(dsn: str, listener: socket.socket, statement_timeout: float) -> N
         registry = CollectorRegistry()
         database = TenantDatabase(pool, statement_timeout)
         api = create_api(DatabaseKeyring(pool), database, registry=registry)
-        await serve(api, listener, "query API", registry)
+        await serve(api, listener, "query API", registry, database.check)
     finally:
         pool.terminate()  # it only reads, and a database that hangs must not hold us up

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
+import psycopg
 import typer
 from rich.console import Console
 from rich.progress import Progress
@@ -16,8 +17,9 @@ from deploy.bench.ingest import Result, bench_ingest
 from deploy.bench.workload import Shape
 from deploy.cli.context import Endpoints, resolve
 from deploy.local.stack import Stack
-from schemas.errors import Permanent
+from schemas.errors import Permanent, Temporary
 from schemas.settings import EMBEDDED, Settings
+from sinks.outages import OUTAGE, classify
 
 bench = typer.Typer(
     help="Measure this machine. Each benchmark makes and removes its own topic and database.",
@@ -66,9 +68,14 @@ def ingest(
         def report(what: str, done: int, total: int) -> None:
             progress.update(task, description=what, completed=done, total=total)
 
-        result = asyncio.run(
-            bench_ingest(endpoints.kafka, endpoints.database, shape, samples, report)
-        )
+        try:
+            result = asyncio.run(
+                bench_ingest(endpoints.kafka, endpoints.database, shape, samples, report)
+            )
+        except psycopg.Error as error:
+            raise Temporary(f"The database can't be used: {error}") from error
+        except OUTAGE as error:
+            raise classify(error) from error
     if as_json:
         print(json.dumps(dataclasses.asdict(result)))
     else:
@@ -80,7 +87,7 @@ def _servers(settings: Settings, console: Console) -> Iterator[Endpoints]:
     """The servers to measure on: those that run, else a private stack that is gone afterwards."""
     wanted = EMBEDDED in (settings.kafka, settings.database)
     if not wanted or Stack.from_settings(settings).state() is not None:
-        yield resolve(settings.model_copy(update={"temporal": "unused"}))
+        yield resolve(settings, "kafka", "database")
         return
     with console.status("starting Kafka and PostgreSQL for this benchmark"):
         private = Stack(

@@ -19,7 +19,7 @@ from deploy.cli.context import resolve
 from deploy.demo.display import Steps, tables
 from deploy.demo.scripts import Load, Script
 from schemas.errors import Permanent, Temporary
-from schemas.settings import EMBEDDED, Settings
+from schemas.settings import Settings
 
 PORT = 21000
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)?")
@@ -61,7 +61,7 @@ def demo(
     Exit code 0: every point arrived once and the figures agree; 1: they do not, or a part failed.
 
         headrace demo
-        headrace demo --keep                     # look around afterwards; stop it: headrace down
+        headrace demo --keep    # look around afterwards, then: headrace down
         headrace demo --script crud --duration 1m --vus 20
     """
     # Temporal and Arrow take a second to import, which `items` need not wait for.
@@ -110,7 +110,7 @@ def items(
         curl localhost:21000/items -H 'content-type: application/json' -d '{"title": "water"}'
     """
     settings = Settings()
-    dsn = settings.database if settings.database != EMBEDDED else resolve(settings).database
+    dsn = resolve(settings, "database").database
     logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s %(message)s")
     uvloop.run(
         _items(dsn, settings.api_host, PORT + settings.port_offset if port is None else port)

@@ -3,16 +3,16 @@
 import logging
 from typing import Annotated
 
-import asyncpg
 import typer
 import uvloop
 from prometheus_client import CollectorRegistry
 
 from deploy.cli.context import resolve, topics
 from deploy.http import listen, serve
+from deploy.keys import find_key
 from producers.gateway import Budget, KafkaPublisher, Limits, create_gateway
 from producers.steady import SteadyProducer
-from schemas.errors import Temporary
+from schemas.errors import HeadraceError, Temporary
 from schemas.settings import Settings
 from schemas.window import Window
 from sinks.database import connect_pool
@@ -53,7 +53,7 @@ def run(
 
 
 async def _run(settings: Settings, port: int) -> None:
-    endpoints = resolve(settings)
+    endpoints = resolve(settings, "kafka", "database")
     samples = topics(settings).samples
     listener = listen(settings.api_host, port)
     limits = Limits()
@@ -61,6 +61,13 @@ async def _run(settings: Settings, port: int) -> None:
     registry = CollectorRegistry()
     producer = SteadyProducer(endpoints.kafka, [samples], client_id="headrace-gateway")
     pool = await connect_pool(endpoints.database, role="headrace_reader", application="gateway")
+
+    async def keys_answer() -> None:
+        try:
+            await find_key(pool, "")
+        except HeadraceError as error:
+            raise Temporary(str(error)) from error
+
     app = create_gateway(
         DatabaseKeyring(pool),
         KafkaPublisher(producer, samples, limits, budget),
@@ -68,11 +75,11 @@ async def _run(settings: Settings, port: int) -> None:
         limits=limits,
         registry=registry,
         budget=budget,
-        ready=lambda: _database_answers(pool),
+        ready=keys_answer,
     )
     producer.start()
     try:
-        await serve(app, listener, "gateway", registry)
+        await serve(app, listener, "gateway", registry, keys_answer)
     finally:
         pool.terminate()
         try:
@@ -80,10 +87,3 @@ async def _run(settings: Settings, port: int) -> None:
         except Temporary as error:
             # Not a failure: whoever sent what is left was told 503, never 202.
             _log.warning("%s", error)
-
-
-async def _database_answers(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
-    try:
-        await pool.fetchval("SELECT 1", timeout=2)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise Temporary(f"The database of API keys is away: {error or 'timeout'}") from error

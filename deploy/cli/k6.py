@@ -4,9 +4,11 @@ import asyncio
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 from uuid import UUID, uuid4
@@ -34,6 +36,8 @@ from schemas.settings import Settings
 
 LOST, KEPT = 74, 75
 """Exit codes (of sysexits.h) where points are lost, or kept on disk. k6's own are 97 to 110."""
+
+_DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s)?", re.ASCII)
 
 ApiKey = Annotated[
     str | None,
@@ -95,6 +99,13 @@ def run(
         str,
         typer.Option(help="Disk that points may take while Kafka is away; then k6's output waits."),
     ] = "4GiB",
+    deliver_within: Annotated[
+        str,
+        typer.Option(
+            metavar="DURATION",
+            help="How long to go on delivering after k6's end; then the rest is kept on disk.",
+        ),
+    ] = "10m",
     as_json: Json = False,
 ) -> NoReturn:
     """Run k6 as ever; its points stream to Kafka meanwhile.
@@ -105,9 +116,9 @@ def run(
         headrace k6 run script.js
         headrace k6 run --test checkout --vus 50 --duration 5m -e HOST=staging script.js
 
-    Exit code: k6's, once everything is delivered. **75**: Kafka took not everything, the rest is kept on
-    disk and `headrace k6 deliver` finishes it. **74**: points are lost. With `--json`, k6's stdout goes
-    to stderr.
+    Exit code: k6's, once everything is delivered or where k6 did not start. **75**: Kafka took not
+    everything within `--deliver-within` of k6's end, or before a Ctrl-C; the rest is kept on disk and
+    `headrace k6 deliver` finishes it. **74**: points are lost. With `--json`, k6's stdout goes to stderr.
     """
     settings = Settings()
     _quiet()
@@ -115,7 +126,8 @@ def run(
         program = find(k6, os.environ)
         os.execv(program, [program, "run", "--help"])  # noqa: S606 # k6's own help, nothing to bridge
     policy = SpoolPolicy(disk=_bytes(spool_limit))
-    endpoints = resolve(settings)
+    patience = _duration(deliver_within)
+    endpoints = resolve(settings, "kafka", "database")
     tenant_id = asyncio.run(tenant(settings, endpoints, api_key))
     config = RunConfig(
         bootstrap=endpoints.kafka,
@@ -129,6 +141,7 @@ def run(
         runner=runner or this_process(),
         k6=k6,
         policy=policy,
+        deliver_within=patience,
         stdout=sys.stderr.fileno() if as_json else None,
     )
     # Before the event loop and its threads, which are to leave signals alone.
@@ -167,7 +180,7 @@ def import_file(
     """
     settings = Settings()
     _quiet()
-    endpoints = resolve(settings)
+    endpoints = resolve(settings, "kafka", "database")
     document = _summary(summary) if summary else None
 
     async def work() -> RunResult:
@@ -210,7 +223,7 @@ def deliver(
     """
     settings = Settings()
     _quiet()
-    endpoints = resolve(settings)
+    endpoints = resolve(settings, "kafka")
     directories = [directory] if directory else kept.directories(_spool(settings))
     if not directories:
         _say(f"nothing is kept in {_spool(settings)}")
@@ -254,7 +267,9 @@ def _conclude(result: RunResult, settings: Settings, *, as_json: bool) -> NoRetu
         )
     if result.adapted:
         _say(f"tag sets changed to be valid labels (keys [a-zA-Z0-9_.], 1 KiB): {result.adapted:,}")
-    if result.delivered:
+    if not result.recorded:
+        _say("k6 did not start; no run was recorded")
+    elif result.delivered:
         where = _result_url(settings, result.execution_id)
         _say(f"run {result.execution_id}: {result.sent:,} points delivered; {where}")
     elif result.kept:
@@ -274,6 +289,7 @@ def _facts(result: RunResult) -> dict[str, Any]:
     return {
         "execution_id": str(result.execution_id),
         "exit_code": result.exit_code,
+        "recorded": result.recorded,
         "points": {"sent": result.sent, "read": result.read, "malformed": result.malformed},
         "envelopes": result.envelopes,
         "spooled_bytes": result.spooled_bytes,
@@ -296,6 +312,14 @@ def _bytes(text: str) -> int:
         return int(TypeAdapter(ByteSize).validate_python(text))
     except ValidationError:
         raise Permanent(f"--spool-limit {text}: write a size such as 500MiB or 4GiB.") from None
+
+
+def _duration(text: str) -> timedelta:
+    found = _DURATION.fullmatch(text)
+    hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
+    if not hours + minutes + seconds:
+        raise Permanent(f"--deliver-within {text}: write a duration such as 90s, 10m or 1h30m.")
+    return timedelta(hours=hours, minutes=minutes, seconds=seconds)
 
 
 def _summary(path: Path) -> dict[str, Any]:
@@ -326,5 +350,7 @@ def _progress() -> Iterator[Progress]:
         TaskProgressColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=_console, transient=True) as bar:
+    # Where there is no terminal to clear it from, the bar would leave a blank line.
+    off = not _console.is_terminal
+    with Progress(*columns, console=_console, transient=True, disable=off) as bar:
         yield bar

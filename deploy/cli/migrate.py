@@ -45,7 +45,7 @@ def run(
             "--to and --rollback exclude each other: one names the goal, one counts back."
         )
     settings = Settings()
-    endpoints = resolve(settings)
+    endpoints = resolve(settings, "kafka", "database")
     if show:
         found = plan(endpoints.database, to=to, rollback=rollback)
         _print(found, [], as_json=as_json, show=True)

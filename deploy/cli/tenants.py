@@ -116,7 +116,10 @@ def _administer(act: Callable[[Tenants], Awaitable[_T]]) -> _T:
     async def within() -> _T:
         try:
             async with await connect_pool(
-                resolve(Settings()).database, role=None, application="tenants", max_size=1
+                resolve(Settings(), "database").database,
+                role=None,
+                application="tenants",
+                max_size=1,
             ) as pool:
                 return await act(Tenants(pool))
         except OUTAGE as error:
@@ -148,7 +151,9 @@ def _print(what: str, rows: list[dict[str, object]], *, as_json: bool) -> None:
     if not rows:
         print(f"no {what}")
         return
-    table = Table(*rows[0])
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in rows[0]:
+        table.add_column(name, overflow="fold")
     for row in rows:
         cells = (" ".join(cell) if isinstance(cell, list) else cell for cell in row.values())
         table.add_row(*("-" if cell is None else str(cell) for cell in cells))

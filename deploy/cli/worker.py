@@ -55,7 +55,8 @@ def register(app: typer.Typer) -> None:
 def run(
     *,
     port: Annotated[
-        int | None, typer.Option(help=f"Of /healthz, /readyz and /metrics. [{PORT}]")
+        int | None,
+        typer.Option(min=0, max=65535, help=f"Of /healthz, /readyz and /metrics. [{PORT}]"),
     ] = None,
 ) -> None:
     """Run workflows: after a load test, aggregate it, judge its thresholds, delete its raw points.
@@ -72,7 +73,7 @@ def run(
 
 
 async def _run(settings: Settings, port: int) -> None:
-    process = WorkerProcess(settings, resolve(settings))
+    process = WorkerProcess(settings, resolve(settings, "kafka", "database", "temporal"))
     async with serve_probes(settings.api_host, port, process.registry, process.ready):
         stopped = asyncio.create_task(until_stopped())
         working = asyncio.create_task(process.run())

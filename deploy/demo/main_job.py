@@ -19,8 +19,8 @@ from deploy.demo.read_api import Document, ReadApi
 from deploy.demo.report import Report
 from deploy.demo.scripts import Load
 from deploy.local import state as states
-from deploy.local.ports import Ports, PortsInUse
-from deploy.local.stack import Stack, StackError
+from deploy.local.ports import Ports
+from deploy.local.stack import Stack
 from deploy.local.state import State
 from producers.k6.outcome import RunResult
 from producers.k6.run import RunConfig, run_k6
@@ -79,8 +79,6 @@ def run_demo(plan: Plan, steps: Steps) -> Outcome:
             items.start(plan.environment)
         job = _MainJob(plan, steps, stack, state.endpoints, items.url)
         found = asyncio.run(job.run(began))
-    except (StackError, PortsInUse) as error:
-        raise DemoFailed(str(error)) from error
     except KeyboardInterrupt:
         stop = True
         raise

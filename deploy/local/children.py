@@ -29,9 +29,10 @@ def environment(home: Home, base: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-async def spawn(program: Program, home: Home, env: Mapping[str, str]) -> tuple[Process, float]:
-    """Start a program in its own session, writing to its log; also its creation time."""
+async def spawn(program: Program, home: Home, env: Mapping[str, str]) -> tuple[Process, float, int]:
+    """Start a program in its own session; also its creation time, and where in its log it begins."""
     log = home.open_log(program.name)
+    since = os.fstat(log).st_size
     try:
         process = await asyncio.create_subprocess_exec(
             *program.argv,
@@ -45,9 +46,9 @@ async def spawn(program: Program, home: Home, env: Mapping[str, str]) -> tuple[P
     finally:
         os.close(log)
     try:
-        return process, psutil.Process(process.pid).create_time()
+        return process, psutil.Process(process.pid).create_time(), since
     except psutil.NoSuchProcess:
-        return process, 0.0
+        return process, 0.0, since
 
 
 async def stop(process: Process, program: Program) -> None:

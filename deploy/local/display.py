@@ -30,7 +30,7 @@ def table(state: State) -> Table:
     for column in ("name", "state", "where", "pid", ""):
         shown.add_column(column, overflow="fold")
     for service in state.services:
-        restarted = f"started again {service.restarts} times" if service.restarts else ""
+        restarted = f"restarts: {service.restarts}" if service.restarts else ""
         shown.add_row(
             service.name,
             Text(service.state, COLOURS[service.state]),
@@ -59,7 +59,8 @@ def findings(checks: Iterable[Check]) -> Table:
 def progress(console: Console) -> Iterator[Callable[[State], None]]:
     """Show each state it is called with: redrawn on a terminal, as lines elsewhere."""
     if not console.is_terminal:
-        yield Changes(console)
+        # What fails is told in full by the error that ends the start.
+        yield Changes(console, brief=True)
         return
     with Live(console=console, refresh_per_second=10, transient=True) as live:
 
@@ -77,8 +78,9 @@ def progress(console: Console) -> Iterator[Callable[[State], None]]:
 class Changes:
     """Prints a line for each service that changed since the last state it saw."""
 
-    def __init__(self, console: Console, *, seen: State | None = None) -> None:
+    def __init__(self, console: Console, *, seen: State | None = None, brief: bool = False) -> None:
         self._console = console
+        self._brief = brief
         self._seen = {service.name: service for service in seen.services} if seen else {}
         self._printed: dict[str, float] = {}
 
@@ -92,7 +94,8 @@ class Changes:
                 self._printed[service.name] = now
                 self._seen[service.name] = service
                 news = old is None or old.state != service.state
-                self._console.print(_line(service, whole=news and service.state == "failed"))
+                whole = news and service.state == "failed" and not self._brief
+                self._console.print(_line(service, whole=whole))
 
 
 def _line(service: Service, *, whole: bool) -> Text:

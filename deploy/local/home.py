@@ -80,12 +80,12 @@ def try_lock(home: Home) -> int | None:
     return fd
 
 
-def tail(path: Path, lines: int) -> list[str]:
-    """The last lines of a log; none when there is no log. Reads 64 KiB at most."""
+def tail(path: Path, lines: int, since: int = 0) -> list[str]:
+    """The last lines of a log behind byte `since`; none when there is no log. Reads 64 KiB at most."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - 2**16))
+            file.seek(max(since, size - 2**16))
             text = file.read().decode(errors="replace")
     except FileNotFoundError:
         return []

@@ -28,6 +28,7 @@ class Keeper:
         self._program, self._home, self._env = program, home, env
         self._policy, self._tell = policy, tell
         self._process: Process | None = None
+        self._since = 0
         self._settled = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -53,7 +54,9 @@ class Keeper:
         loop, exits, restarts = asyncio.get_running_loop(), 0, 0
         while True:
             await self._while_held()
-            self._process, created = await children.spawn(self._program, self._home, self._env)
+            self._process, created, self._since = await children.spawn(
+                self._program, self._home, self._env
+            )
             pid = self._process.pid
             self._tell(state="starting", pid=pid, create_time=created, restarts=restarts)
             ready_at = await self._until_ready(self._process)
@@ -108,7 +111,9 @@ class Keeper:
         if delay is not None:
             detail += f", starts again in {delay:g} s"
         if given_up:
-            detail = "\n".join([detail, *tail(self._home.log(self._program.name), TAIL_LINES)])
+            detail = "\n".join(
+                [detail, *tail(self._home.log(self._program.name), TAIL_LINES, self._since)]
+            )
         changed: dict[str, Any] = {"state": "failed" if given_up else "starting"}
         self._tell(pid=0, detail=detail, **changed)
         if given_up:

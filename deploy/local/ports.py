@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import psutil
 
+from schemas.errors import HeadraceError
+
 HOST = "127.0.0.1"
 BASE = {
     "items": 21000,
@@ -60,7 +62,7 @@ class Busy:
         return f"{self.name} needs port {self.port}, which {self.owner or 'another process'} uses"
 
 
-class PortsInUse(Exception):
+class PortsInUse(HeadraceError):
     """Ports of the stack are taken; the message names them, their owners and the way out."""
 
     def __init__(self, busy: list[Busy]) -> None:

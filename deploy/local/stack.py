@@ -18,6 +18,7 @@ from deploy.local.home import Home, tail, try_lock
 from deploy.local.launch import launch
 from deploy.local.processes import SERVICES_ONLY, TABLE, Table
 from deploy.local.state import Endpoints, State
+from schemas.errors import HeadraceError
 from schemas.settings import EMBEDDED, Settings
 
 LOOK_EVERY = 0.05
@@ -27,7 +28,7 @@ STOP_WITHIN = 75.0
 OnChange = Callable[[State], None]
 
 
-class StackError(Exception):
+class StackError(HeadraceError):
     """The stack did not do what was asked; the message says why and what to do."""
 
 
@@ -124,11 +125,16 @@ class Stack:
 
         Raises:
             PortsInUse: names the ports, and who has them.
-            StackError: something did not start; an app that did not leaves the others running.
-            OSError: the home folder can't be written.
+            StackError: the home folder can't be written, or something did not start; an app that did
+                not leaves the others running.
         """
-        self.home.make()
-        fd = self._lock_or_running()
+        try:
+            self.home.make()
+            fd = self._lock_or_running()
+        except OSError as error:
+            raise StackError(
+                f"{error}\nIs the home folder yours? Another: HEADRACE_HOME=/some/folder"
+            ) from error
         if fd is not None:
             try:
                 leftovers.stop(self.home)

@@ -86,7 +86,7 @@ def read(path: Path) -> State | None:
     """The last state written; None when there is none or another version wrote it."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=State)
-    except (FileNotFoundError, msgspec.DecodeError):
+    except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
         return None
 
 

@@ -116,8 +116,8 @@ class Supervisor:
 
     async def _migrate(self) -> None:
         program = Program("migrate", "step", self._table.migrate, probe=_nothing, port=0, url="")
-        process, created = await children.spawn(program, self._home, self._app_env())
         log = self._home.log("migrate")
+        process, created, since = await children.spawn(program, self._home, self._app_env())
         self._tell("migrate", pid=process.pid, create_time=created, log=str(log), detail="running")
         try:
             code = await process.wait()
@@ -125,7 +125,7 @@ class Supervisor:
             await children.stop(process, program)
             raise
         if code:
-            detail = "\n".join([ended(code), *tail(log, TAIL_LINES)])
+            detail = "\n".join([ended(code), *tail(log, TAIL_LINES, since)])
             self._tell("migrate", state="failed", pid=0, detail=detail)
             raise StartError(f"migrate failed: {detail}\nlog: {log}")
         self._tell("migrate", state="ready", pid=0, detail="done")

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from producers.gateway.faults import Fault
+from producers.gateway.faults import LISTED, Fault
 from schemas.samples import LABEL_KEY, MAX_LABELS, MAX_NAME_BYTES, MAX_SAMPLES
 
 
@@ -47,8 +47,9 @@ class Accepted(BaseModel):
     """The samples are in Kafka."""
 
     accepted: int = Field(description="samples that the broker acknowledged", examples=[100])
+    refused: int = Field(default=0, description="with `partial=true`: samples that were not stored")
     errors: list[Fault] = Field(
-        default=[], description="with `partial=true`: each sample that was refused"
+        default=[], description=f"why samples were refused; the first {LISTED}"
     )
 
 

@@ -21,6 +21,10 @@ class Fault(BaseModel):
     detail: str = Field(description="what is wrong, for a person")
 
 
+LISTED = 100
+"""Faults in an answer: the first show what is wrong, and a bad client repeats one a thousand times."""
+
+
 class BadSamplesError(Exception):
     """Some samples are bad, and the caller did not ask for a part or there is no good one."""
 
@@ -28,8 +32,10 @@ class BadSamplesError(Exception):
         text = f"{len(faults)} of {count} samples are bad and nothing was stored."
         if count > len(faults):
             text += " Mend them, or store the good ones alone with ?partial=true."
+        if len(faults) > LISTED:
+            text += f" The first {LISTED} are listed."
         super().__init__(text)
-        self.faults = faults
+        self.faults = faults[:LISTED]
 
 
 class Written(msgspec.Struct, forbid_unknown_fields=True):

@@ -8,7 +8,7 @@ from fastapi import Request
 from producers.envelopes import pack, record_key
 from producers.gateway.bodies import read_body
 from producers.gateway.documents import Accepted
-from producers.gateway.faults import BadSamplesError
+from producers.gateway.faults import LISTED, BadSamplesError
 from producers.gateway.limits import Budget, Limits
 from producers.gateway.publishing import Publisher, Record
 from producers.gateway.reading import Reader, Reading
@@ -61,7 +61,9 @@ class Intake:
             await self._publisher.publish(self._records(str(tenant), reading))
         accepted = reading.count - len(reading.faults)
         self._telemetry.accepted.inc(accepted)
-        return Accepted(accepted=accepted, errors=reading.faults)
+        return Accepted(
+            accepted=accepted, refused=len(reading.faults), errors=reading.faults[:LISTED]
+        )
 
     def _records(self, tenant: str, reading: Reading) -> list[Record]:
         return [

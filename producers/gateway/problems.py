@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from pydantic import Field
 from starlette.exceptions import HTTPException
 
-from producers.gateway.faults import BadSamplesError, Fault
+from producers.gateway.faults import LISTED, BadSamplesError, Fault
 from producers.gateway.reading import TooManySamplesError
 from schemas import problems
 from schemas.errors import Invalid, Permanent, Temporary
@@ -21,7 +21,9 @@ _LOG = logging.getLogger(__name__)
 class Problem(problems.Problem[Fault]):
     """RFC 9457 problem details."""
 
-    errors: list[Fault] = Field(default=[], description="each bad sample, with its first fault")
+    errors: list[Fault] = Field(
+        default=[], description=f"bad samples, each with its first fault; {LISTED} at most"
+    )
 
 
 def respond(

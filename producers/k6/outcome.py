@@ -15,6 +15,7 @@ class RunResult:
 
     `delivered`: every point was acknowledged and the finished event is published. Otherwise `problem`
     says why, and `kept` is the directory to deliver later; without one, points are lost.
+    `recorded` is false where k6 gave up before its first point: then nothing was published.
     `read` counts points, `malformed` lines that are none, `adapted` tag sets changed to be accepted.
     """
 
@@ -28,6 +29,7 @@ class RunResult:
     envelopes: int
     spooled_bytes: int
     partitions: list[PartitionSent]
+    recorded: bool = True
     problem: str = ""
     kept: Path | None = None
     metrics: dict[str, str] = field(default_factory=dict)
@@ -46,6 +48,7 @@ class RunResult:
         exit_code: int,
         transfer: Transfer,
         *,
+        recorded: bool = True,
         problem: str = "",
         kept: Path | None = None,
         thresholds: list[Threshold],
@@ -63,6 +66,7 @@ class RunResult:
             envelopes=transfer.delivery.envelopes,
             spooled_bytes=transfer.spool.spooled_bytes,
             partitions=transfer.delivery.sent,
+            recorded=recorded,
             problem=problem,
             kept=kept,
             metrics=transfer.envelopes.metrics,

@@ -5,11 +5,10 @@ import contextlib
 import os
 import platform
 import signal
-import tempfile
 from asyncio.subprocess import Process
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from producers.k6 import program
 from producers.k6.arguments import Arguments
 from producers.k6.envelopes import Envelopes
 from producers.k6.fifo import Fifo
+from producers.k6.folder import private_folder
 from producers.k6.outcome import RunResult
 from producers.k6.signals import Signals
 from producers.k6.spool import Spool, SpoolPolicy
@@ -31,6 +31,9 @@ from schemas.topics import Topics
 
 _FIRST_NOTE, _NEXT_NOTE = 2.0, 10.0
 """Seconds after k6's end until the bridge says that it still delivers, and between such lines."""
+
+_COMPLETED = frozenset({0, 99})
+"""Exit codes of a test that ran to its end; 99 where a threshold was crossed."""
 
 _TERMINATION = 10.0
 """Seconds that k6 gets to end when the bridge's own task is cancelled."""
@@ -59,6 +62,9 @@ class RunConfig:
     """Unique within the execution, at most 100 bytes."""
     k6: Path | None = None
     policy: SpoolPolicy = field(default_factory=SpoolPolicy)
+    deliver_within: timedelta = timedelta(minutes=10)
+    """How long to go on after k6's end; then the rest is kept. Longer than a broker's restart, shorter
+    than a CI job."""
     stdout: int | None = None
     """Descriptor for k6's standard output; by default ours."""
 
@@ -77,8 +83,9 @@ async def run_k6(
 ) -> RunResult:
     """Run k6, stream its points to Kafka, publish the run's events.
 
-    `say` gets a few lines for people. `signals` are passed on to k6 while that runs, and stop the
-    delivery after it. Cancelling the call ends k6 and keeps what is not delivered.
+    There is a run from its first point on, or once k6 completed without any; a script that can't be
+    loaded leaves no trace. `say` gets a few lines for people. `signals` are passed on to k6 while that
+    runs, and stop the delivery after it. Cancelling the call ends k6 and keeps what is not delivered.
 
     Raises:
         Permanent: k6 can't be found; nothing was published.
@@ -88,10 +95,10 @@ async def run_k6(
     check_source(config.target.source)
     k6 = program.find(config.k6, config.environment)
     arguments = Arguments.parse(config.arguments)
-    with tempfile.TemporaryDirectory(prefix="headrace-k6-") as private:
-        exported = Path(private) / "summary.json"
+    with private_folder() as private:
+        exported = private / "summary.json"
         summary = program.SummaryFile(arguments.summary_file(config.environment) or exported)
-        with Fifo(Path(private) / "points") as fifo:
+        with Fifo(private / "points") as fifo:
             line = program.command(k6, arguments, config.environment, fifo.path, exported)
             process = await program.start(line, config.environment, config.stdout)
             bridge = _Bridge(
@@ -144,38 +151,61 @@ class _Bridge:
             tenant_id=self._config.tenant_id,
             at=self._started_at,
             runner=self._config.runner,
-            test=self._config.test or Path(self._script).stem,
+            test=self._config.test or ("stdin" if self._script == "-" else Path(self._script).stem),
             script=self._script,
         )
 
         async def enriched() -> RunStarted:
             self._inspected, options = await inspect()
+            await self._transfer.spool.begun.wait()
             return started.model_copy(update={"thresholds": self._inspected, "options": options})
 
         self._transfer.begin(self._copy)
         self._transfer.announce(started, enriched)
         try:
             await self._process.wait()
+            self._ended_at = self._now()
+            self._fifo.end()
+            never_began = await self._never_began()
         except asyncio.CancelledError:
             await self._terminate()
+            self._ended_at = self._now()
             self._fifo.end()
             await self._transfer.stop()
-            self._transfer.keep(self._event)
+            if not await self._never_began():
+                self._transfer.keep(self._event)
             raise
-        self._ended_at = self._now()
-        self._fifo.end()
+        if never_began:
+            await self._transfer.stop()
+            return self._result(recorded=False)
         return await self._deliver()
 
+    async def _never_began(self) -> bool:
+        return (
+            self._process.returncode not in _COMPLETED
+            and await self._transfer.idle()
+            and not self._crash
+        )
+
     async def _deliver(self) -> RunResult:
+        self._transfer.spool.begun.set()
         finishing = asyncio.create_task(self._transfer.finish(self._event))
         interrupted = asyncio.create_task(self._interrupted.wait())
         noting = asyncio.create_task(self._note())
-        problem, kept = "interrupted", None
+        problem, kept = "", None
         try:
-            await asyncio.wait({finishing, interrupted}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                {finishing, interrupted},
+                timeout=self._config.deliver_within.total_seconds(),
+                return_when=asyncio.FIRST_COMPLETED,
+            )
             if finishing.done():
                 finishing.result()
                 problem = self._crash
+            elif interrupted.done():
+                problem = "the delivery was interrupted"
+            else:
+                problem = f"Kafka did not take everything within {self._patience}"
         except Permanent as error:
             problem = str(error)
         finally:
@@ -184,10 +214,16 @@ class _Bridge:
             if not finishing.done() or finishing.cancelled() or finishing.exception():
                 await self._transfer.stop()
                 kept = self._transfer.keep(self._event)
+        return self._result(problem=problem, kept=kept)
+
+    def _result(
+        self, *, recorded: bool = True, problem: str = "", kept: Path | None = None
+    ) -> RunResult:
         return RunResult.of(
             self._config.execution_id,
             self._exit_code,
             self._transfer,
+            recorded=recorded,
             problem=problem,
             kept=kept,
             thresholds=self._judged(),
@@ -229,6 +265,10 @@ class _Bridge:
         )
 
     @property
+    def _patience(self) -> str:
+        return f"{self._config.deliver_within.total_seconds():g} s"
+
+    @property
     def _exit_code(self) -> int:
         code = self._process.returncode or 0
         return code if code >= 0 else 128 - code
@@ -255,6 +295,7 @@ class _Bridge:
         while True:
             self._say(
                 f"k6 has ended; still delivering {self._transfer.undelivered:,} points to Kafka at "
-                f"{self._config.bootstrap}. Ctrl-C keeps them on disk for later."
+                f"{self._config.bootstrap}. Ctrl-C keeps them on disk for later; so does the bridge, "
+                f"{self._patience} after k6's end."
             )
             await asyncio.sleep(_NEXT_NOTE)

@@ -49,11 +49,15 @@ class Spool:
         self._disk_bytes = 0
         self._written = 0
         self._closed = self._unlimited = self._warned = False
+        self.begun = asyncio.Event()
+        """Set with the first envelope."""
         self.spooled_bytes = 0
         """Written to disk so far, in all."""
 
     def put(self, envelope: Envelope) -> None:
         """Add an envelope; waits at the limit. Called by one thread that is not the event loop's."""
+        if not self.begun.is_set():
+            self._loop.call_soon_threadsafe(self.begun.set)
         size = len(envelope.value)
         with self._moved:
             if (

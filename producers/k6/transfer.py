@@ -89,6 +89,13 @@ class Transfer:
         self._announcing = asyncio.create_task(self._announce(enriched))
         return self._announcing
 
+    async def idle(self) -> bool:
+        """Whether the whole source gave no point; known at its end, or at its first point."""
+        begun = asyncio.create_task(self.spool.begun.wait())
+        await asyncio.wait({begun, self._copying}, return_when=asyncio.FIRST_COMPLETED)
+        begun.cancel()
+        return not self.envelopes.points
+
     async def finish(self, ended: Ended) -> None:
         """Deliver what is left, then the event that ends the run.
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,13 +67,34 @@ async def test_points_and_events_of_a_run(bench: Bench, site: str) -> None:
     assert records[0].key.decode().startswith(f"{bench.tenant_id}/k6/{config.execution_id}")
 
 
-async def test_options_that_k6_refuses_end_the_run(bench: Bench) -> None:
-    """k6's exit code comes through, and who waits for the run hears of its end."""
-    result = await bench.run(bench.config("--vus", "many"))
-    _, finished = await bench.events()
-    assert isinstance(finished, RunFinished)
-    assert (finished.sent, finished.exit_code) == ([], result.exit_code)
+@pytest.mark.parametrize(
+    "arguments",
+    [(), ("--nonsense", "basic.js"), ("--out", "bogus", "basic.js"), ("nope.js",), ("broken.js",)],
+)
+async def test_a_k6_that_did_not_start_leaves_no_run(
+    bench: Bench, arguments: tuple[str, ...]
+) -> None:
+    """k6's exit code comes through, and no event tells of a run."""
+    config = bench.config()
+    (bench.folder / "broken.js").write_text("export default function () {")
+    paths = [str(bench.folder / one) if one.endswith(".js") else one for one in arguments]
+    result = await bench.run(replace(config, arguments=paths))
     assert result.exit_code not in {0, 99}
+    assert (result.recorded, result.kept) == (False, None)
+    assert await bench.events() == []
+
+
+async def test_a_completed_run_without_points_is_a_run(bench: Bench) -> None:
+    """A k6 that ends well, whatever it measured, is announced and finished."""
+    silent = bench.folder / "k6"
+    silent.write_text("#!/bin/sh\nexit 0\n")
+    silent.chmod(0o755)
+    result = await bench.run(bench.config(k6=silent))
+    assert (result.recorded, result.delivered) == (True, True)
+    started, finished = await bench.events()
+    assert isinstance(started, RunStarted)
+    assert isinstance(finished, RunFinished)
+    assert (finished.sent, finished.exit_code) == ([], 0)
 
 
 async def test_a_killed_k6_is_an_aborted_run(bench: Bench, site: str) -> None:
@@ -147,6 +169,39 @@ async def test_the_command_prints_one_object(
     assert facts["execution_id"] in err.splitlines()[-1]
 
 
+async def test_the_command_says_that_k6_did_not_start(
+    bench: Bench, headrace: Callable[..., "subprocess.Popen[str]"]
+) -> None:
+    """After k6's own complaint, with k6's own exit code."""
+    process = headrace("run", str(bench.folder / "nope.js"))
+    _, err = await asyncio.to_thread(process.communicate)
+    assert process.returncode == 255, err
+    assert err.splitlines()[-1] == "headrace: k6 did not start; no run was recorded"
+
+
+async def test_an_import_that_fails_says_one_line(
+    bench: Bench, headrace: Callable[..., "subprocess.Popen[str]"]
+) -> None:
+    """The progress bar leaves nothing where there is no terminal."""
+    process = headrace("import", str(bench.folder / "nope.json"))
+    _, err = await asyncio.to_thread(process.communicate)
+    assert process.returncode == 2
+    (line,) = err.splitlines()
+    assert line.startswith("headrace: ")
+
+
+async def test_a_script_on_stdin_is_named_so(
+    bench: Bench, headrace: Callable[..., "subprocess.Popen[str]"]
+) -> None:
+    """Its runs are compared under `stdin`."""
+    process = headrace("run", "--quiet", "--iterations", "1", "-")
+    script = "export default function () {}"
+    _, err = await asyncio.to_thread(process.communicate, script)
+    assert process.returncode == 0, err
+    (started,) = [one for one in await bench.events() if isinstance(one, RunStarted)]
+    assert (started.test, started.script) == ("stdin", "-")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_a_signal_reaches_k6_once(
     bench: Bench,
@@ -202,6 +257,21 @@ async def test_without_a_broker_the_run_completes_and_is_kept(
     _, err = await asyncio.to_thread(delivery.communicate)
     assert delivery.returncode == 0, err
     assert stored(await bench.records()) == written(bench.truth.read_bytes())
+
+
+async def test_a_dead_broker_is_not_awaited_for_ever(
+    bench: Bench, site: str, headrace: Callable[..., "subprocess.Popen[str]"]
+) -> None:
+    """With nobody to press Ctrl-C, the rest is kept when the time for delivery is over."""
+    arguments = bench.config("-e", f"URL={site}", "--iterations", "5").arguments
+    process = headrace("run", "--deliver-within", "1s", *arguments, HEADRACE_KAFKA="127.0.0.1:9")
+    _, err = await asyncio.to_thread(process.communicate)
+    assert process.returncode == 75, err
+    assert "Deliver them: headrace k6 deliver" in err.splitlines()[-1]
+    (directory,) = kept.directories(bench.folder / "home" / "spool")
+    await kept.deliver(directory, bench.bootstrap, bench.said.append)
+    assert stored(await bench.records()) == written(bench.truth.read_bytes())
+    assert [type(one) for one in await bench.events()] == [RunStarted, RunFinished]
 
 
 async def test_a_killed_bridge_takes_k6_with_it(

@@ -297,6 +297,24 @@ def test_a_failed_migration_stops_everything(tmp_path: Path) -> None:
     assert not (stack.home.root / "began").exists()
 
 
+def test_a_failed_migration_tells_what_this_start_wrote(tmp_path: Path) -> None:
+    """The log is one for all starts; an error of yesterday is not shown as today's."""
+    yesterday = programs(tmp_path, migrate="raise SystemExit('yesterday')")
+    today = programs(tmp_path, migrate="raise SystemExit('today')")
+    with pytest.raises(StackError, match="yesterday"):
+        yesterday.start()
+    with pytest.raises(StackError, match="today") as failed:
+        today.start()
+    assert "yesterday" not in str(failed.value)
+
+
+def test_a_home_that_cannot_be_made_is_an_error_that_says_so(tmp_path: Path) -> None:
+    """Each command that starts a stack tells it in words."""
+    (tmp_path / "file").touch()
+    with pytest.raises(StackError, match="HEADRACE_HOME"):
+        Stack(tmp_path / "file" / "home", "auto", services_only=True).start()
+
+
 def test_an_app_that_ignores_sigterm_is_killed_with_its_children(tmp_path: Path) -> None:
     """A stubborn app gets ten seconds; a child that it leaves behind goes with it."""
     stubborn = "import os, signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nos.fork()" + APP

@@ -56,3 +56,4 @@ def test_the_tail_of_a_log(tmp_path: Path) -> None:
     log.write_text("1\n2\n3\n")
     assert tail(log, 2) == ["2", "3"]
     assert tail(log, 0) == []
+    assert tail(log, 3, since=2) == ["2", "3"]

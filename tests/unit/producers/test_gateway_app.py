@@ -54,14 +54,19 @@ class MemoryPublisher:
         self.records += records
 
 
+SMALL = Limits(samples=3, body=500)
+
+
 @asynccontextmanager
-async def gateway(publisher: MemoryPublisher, **parts: Any) -> AsyncIterator[httpx.AsyncClient]:
+async def gateway(
+    publisher: MemoryPublisher, limits: Limits = SMALL, **parts: Any
+) -> AsyncIterator[httpx.AsyncClient]:
     registry = CollectorRegistry()
     app = create_gateway(
         DictKeyring(),
         publisher,
         window=Window(timedelta(days=30), timedelta(minutes=10)),
-        limits=Limits(samples=3, body=500),
+        limits=limits,
         registry=registry,
         clock=lambda: NOW,
         **parts,
@@ -139,6 +144,20 @@ async def test_a_bad_batch_is_refused_whole_and_a_partial_one_in_part(
     assert len(publisher.records) == 1
     for errors in (refused["errors"], taken.json()["errors"]):
         assert [(e["index"], e["field"], e["reason"]) for e in errors] == [(1, "name", "bad_name")]
+
+
+async def test_the_first_hundred_faults_are_listed_and_all_are_counted(
+    publisher: MemoryPublisher,
+) -> None:
+    """A client that is wrong ten thousand times gets a short answer."""
+    body = {"metrics": [{"name": "", "value": 1}] * 150 + [ONE]}
+    async with gateway(publisher, Limits()) as client:
+        refused = problem(await client.post(BATCH, json=body, headers=KEY), 422)
+        taken = await client.post(BATCH, json=body, headers=KEY, params={"partial": "true"})
+
+    assert len(refused["errors"]) == len(taken.json()["errors"]) == 100
+    assert "150 of 151" in refused["detail"]
+    assert (taken.json()["accepted"], taken.json()["refused"]) == (1, 150)
 
 
 async def test_a_partial_batch_without_a_good_sample_is_refused(

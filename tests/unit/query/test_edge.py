@@ -158,6 +158,12 @@ async def test_two_applications_share_no_metric() -> None:
 def test_the_openapi_document_is_complete() -> None:
     """Every route documents its security, its problems and every parameter; no reference dangles."""
     document = create_api(OneKey(), EmptyDatabase(), registry=CollectorRegistry()).openapi()
+    (bucket,) = (
+        one
+        for one in document["paths"]["/api/v1/metrics/series/{name}"]["get"]["parameters"]
+        if one["name"] == "bucket"
+    )
+    assert bucket["schema"]["default"] == "1m"  # as a request writes it
     assert set(document["components"]["securitySchemes"]) == {"ApiKey", "Bearer"}
     for path, methods in document["paths"].items():
         operation = methods["get"]

@@ -95,6 +95,8 @@ async def inspect(program: str, arguments: Arguments, environment: Mapping[str, 
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
+        # To the end of its output, also when cancelled: a pipe that outlives the loop complains on stderr.
+        await process.communicate()
 
 
 def _told(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,6 +115,7 @@ def test_ctrl_c_ends_k6_and_leaves_what_was_running(installation: Installation) 
         while "k6 runs" not in demo.stderr.readline():
             assert demo.poll() is None
         (k6,) = _until_k6_runs(psutil.Process(demo.pid))
+        _until_points_flow(installation)
         demo.send_signal(signal.SIGINT)
         _, errors = demo.communicate(timeout=30)
     assert demo.returncode == 130
@@ -160,6 +162,14 @@ def _items(installation: Installation) -> str:
     found = owner(Ports(installation.offset)["items"])
     assert found is not None
     return found
+
+
+def _until_points_flow(installation: Installation) -> None:
+    """The run is announced with its first point."""
+    key = json.loads((installation.home / "credentials.json").read_text())["api_key"]
+    runs = f"{Ports(installation.offset).url('api')}/api/v1/runs?state=running"
+    while not httpx.get(runs, headers={"X-API-Key": key}).json()["runs"]:
+        time.sleep(0.1)
 
 
 def _until_k6_runs(demo: psutil.Process) -> list[psutil.Process]:

@@ -110,6 +110,8 @@ class Delivery:
         rejects = list(batch.rejects)
         samples, points = batch.samples, batch.points
         async with self._pool.acquire() as connection, connection.transaction():
+            # A writer that is paused in mid-COPY counts as active: only this frees the rows it holds.
+            await connection.execute("SET LOCAL statement_timeout = '20s'")
             await self._lock(connection, batch.claims)
             if self._direct_compress:
                 await connection.execute("SET LOCAL timescaledb.enable_direct_compress_copy = on")

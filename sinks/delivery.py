@@ -93,6 +93,9 @@ class Delivery:
             # The setting is the session's: a new one sees whether it still holds.
             await self._pool.expire_connections()
             raise
+        except asyncpg.LockNotAvailableError:
+            await self._end_stalled_writer(batch.claims)
+            raise
         except asyncpg.PostgresError as error:
             if not is_row_error(error):
                 self._days.clear()
@@ -110,8 +113,6 @@ class Delivery:
         rejects = list(batch.rejects)
         samples, points = batch.samples, batch.points
         async with self._pool.acquire() as connection, connection.transaction():
-            # A writer that is paused in mid-COPY counts as active: only this frees the rows it holds.
-            await connection.execute("SET LOCAL statement_timeout = '20s'")
             await self._lock(connection, batch.claims)
             if self._direct_compress:
                 await connection.execute("SET LOCAL timescaledb.enable_direct_compress_copy = on")
@@ -150,6 +151,20 @@ class Delivery:
                 f"The stored position of {behind} lies before what was read: the database was put back "
                 "to an earlier state. Start again from its positions."
             )
+
+    async def _end_stalled_writer(self, claims: dict[Source, Claim]) -> None:
+        """End the session that holds our rows and gives the database nothing to do.
+
+        A writer that was paused in mid-COPY is such a one. The server counts it as active, and no
+        timeout of its own ends it: while COPY reads from its client it can't be cancelled.
+        """
+        async with self._pool.acquire() as connection, connection.transaction():
+            holders = await connection.fetch(
+                _SQL["holders"], self._group, *_columns(sorted(claims))
+            )
+            # Only the login that opened a session may see what it does and end it.
+            await connection.execute("SET LOCAL ROLE NONE")
+            await connection.execute(_SQL["end_stalled"], [row["holder"] for row in holders])
 
     async def _make_room(self, batch: Batch) -> None:
         days = set(np.unique(_micros(batch.samples) // _DAY).tolist()) - self._days

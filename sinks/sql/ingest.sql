@@ -49,6 +49,19 @@ WHERE consumer_group = $1 AND (topic, partition) IN (SELECT * FROM unnest($2::te
 ORDER BY topic, partition
 FOR UPDATE
 
+-- name: holders
+-- Transactions that were the last to lock these rows: $1 group, $2 topics, $3 partitions.
+SELECT DISTINCT xmax::text AS holder
+FROM ingest_offsets
+WHERE consumer_group = $1 AND (topic, partition) IN (SELECT * FROM unnest($2::text[], $3::int[]))
+
+-- name: end_stalled
+-- Of these transactions ($1), end those that have long been open and wait for their client.
+SELECT pg_terminate_backend(pid)
+FROM pg_stat_activity
+WHERE backend_xid::text = ANY ($1::text[])
+    AND wait_event = 'ClientRead' AND xact_start < clock_timestamp() - interval '10 s'
+
 -- name: move_positions
 -- $1 group, $2 topics, $3 partitions, $4 next offsets.
 UPDATE ingest_offsets o

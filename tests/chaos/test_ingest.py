@@ -12,7 +12,7 @@ from schemas.topics import Topics
 from sinks.migrate import migrate
 from tests.brokers import private_broker
 from tests.ingestion import Bench, ingestion
-from tests.processes import headrace
+from tests.processes import Headrace, headrace
 from tests.servers import runtime
 
 TOTAL = 1_500_000
@@ -36,16 +36,34 @@ async def test_three_kills_in_mid_drain_leave_count_and_ledger_exact(
     assert await bench.rows() == TOTAL
 
 
-async def test_a_paused_worker_that_wakes_up_doubles_nothing(bench: Bench, tmp_path: Path) -> None:
+async def _pause_in_mid_copy(bench: Bench, worker: Headrace) -> None:
+    """Stop a writer where it hurts most: its COPY is open and its offset rows are locked."""
+    while True:
+        worker.send(signal.SIGSTOP)
+        # What was on its way arrives, and the session then waits for the rest.
+        await asyncio.sleep(0.1)
+        if await bench.pool.fetchval(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()"
+            " AND application_name = 'headrace ingest' AND state = 'active'"
+            " AND query LIKE 'COPY %' AND wait_event = 'ClientRead')"
+        ):
+            return
+        worker.send(signal.SIGCONT)
+        await asyncio.sleep(0.02)
+
+
+async def test_a_worker_paused_in_mid_copy_that_wakes_up_doubles_nothing(
+    bench: Bench, tmp_path: Path
+) -> None:
     """A zombie still holds batches that its successor stored: the offsets tell it so."""
     load = Workload("json100", TOTAL, bench.tenant, datetime.now(UTC) - timedelta(hours=1))
     await bench.produce(load.values())
     with headrace("ingest", env=bench.env(), log=tmp_path / "zombie") as zombie:
         await bench.stored_at_least(TOTAL // 8)
-        zombie.send(signal.SIGSTOP)
+        await _pause_in_mid_copy(bench, zombie)
         before = (await bench.ledger())["stored"]
         with headrace("ingest", env=bench.env(), log=tmp_path / "successor") as successor:
-            # The group expels the sleeper, and the database its open transaction.
+            # The group expels the sleeper, and its successor ends the transaction that it holds open.
             await bench.stored_at_least(before + TOTAL // 4)
             zombie.send(signal.SIGCONT)
             ledger = await bench.arrived(TOTAL)

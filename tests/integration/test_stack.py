@@ -317,7 +317,10 @@ def test_a_home_that_cannot_be_made_is_an_error_that_says_so(tmp_path: Path) -> 
 
 def test_an_app_that_ignores_sigterm_is_killed_with_its_children(tmp_path: Path) -> None:
     """A stubborn app gets ten seconds; a child that it leaves behind goes with it."""
-    stubborn = "import os, signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nos.fork()" + APP
+    stubborn = (
+        "import os, signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "if os.fork() == 0:\n    signal.pause()" + APP
+    )
     stack = programs(tmp_path, app("api", stubborn))
     stack.start()
     assert stack.stop()

@@ -1,0 +1,44 @@
+-- Everything belongs to headrace_owner: views and functions then act with its rights, which end at this
+-- schema, not with those of the login that migrates, which is often a superuser.
+
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'headrace_owner') THEN
+        CREATE ROLE headrace_owner NOLOGIN;
+    END IF;
+EXCEPTION WHEN duplicate_object OR unique_violation THEN
+    NULL; -- two databases migrated in the same moment
+END
+$$;
+GRANT headrace_owner TO CURRENT_USER;
+GRANT USAGE, CREATE ON SCHEMA public TO headrace_owner;
+
+-- Hands over what `was` owns here, except the version table and what belongs to an extension.
+CREATE FUNCTION hand_over(was name, heir name) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, public AS $$
+DECLARE
+    one record;
+BEGIN
+    FOR one IN
+        SELECT 'TABLE' AS kind, c.oid::regclass::text AS object
+        FROM pg_class c
+        WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v')
+          AND c.relowner = was::regrole AND c.relname !~ '^schema_version'
+          AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')
+        UNION ALL
+        SELECT 'ROUTINE', p.oid::regprocedure::text
+        FROM pg_proc p
+        WHERE p.pronamespace = 'public'::regnamespace AND p.proowner = was::regrole
+          AND p.proname <> 'hand_over'
+          AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')
+    LOOP
+        EXECUTE format('ALTER %s %s OWNER TO %I', one.kind, one.object, heir);
+    END LOOP;
+END
+$$;
+SELECT hand_over(current_user, 'headrace_owner');
+DROP FUNCTION hand_over(name, name);
+
+-- What is made from now on, chunks and partitions too, is granted to nobody but by name.
+ALTER DEFAULT PRIVILEGES FOR ROLE headrace_owner REVOKE ALL ON TABLES FROM PUBLIC;
+ALTER DEFAULT PRIVILEGES FOR ROLE headrace_owner REVOKE ALL ON ROUTINES FROM PUBLIC;

@@ -1,0 +1,3 @@
+-- TimescaleDB runs a policy as the owner of its table and wants that role to have LOGIN. It has no
+-- password: nobody signs in as it where passwords are asked for.
+ALTER ROLE headrace_owner LOGIN;

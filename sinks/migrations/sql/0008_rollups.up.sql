@@ -1,0 +1,91 @@
+-- Rollups: what became of the samples of a minute, five minutes and an hour, and sketches of an hour.
+--
+-- samples_1m, samples_5m and samples_1h (bucket, series_id, v_avg, v_max, v_min, v_sum, n) are never
+-- stale: up to a watermark they are stored, behind it they are computed from what they are made of.
+-- avg() is not used: it squares its input, and one 1e200 would fail every refresh from then on.
+
+CREATE TABLE rollups (
+    level text PRIMARY KEY CHECK (level IN ('1m', '5m', '1h', 'sketch')),
+    until timestamptz NOT NULL DEFAULT '-infinity',
+    refreshed_at timestamptz
+);
+COMMENT ON COLUMN rollups.until IS 'Watermark: buckets before it are stored, except those that rollup_dirty names.';
+
+CREATE TABLE rollup_dirty (
+    level text NOT NULL CHECK (level IN ('raw', '5m', '1h', 'sketch')),
+    begin_at timestamptz NOT NULL,
+    end_at timestamptz NOT NULL CHECK (end_at > begin_at),
+    marked_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE rollup_dirty IS 'Time [begin_at, end_at) in which a level''s input changed. The sink marks whole minutes, as raw, in the transaction that stores the samples. Only ever added to and taken from: writers never wait here.';
+GRANT INSERT ON rollup_dirty TO headrace_writer;
+
+CREATE TABLE hour_versions (
+    hour timestamptz PRIMARY KEY,
+    version bigint NOT NULL,
+    changed_at timestamptz NOT NULL
+);
+COMMENT ON TABLE hour_versions IS 'How many marks of an hour were taken from rollup_dirty, and when the last was: what an ETag is made of.';
+
+-- Changes with whatever is stored, or refreshed, in [first, last): marks taken, marks waiting, last change.
+CREATE FUNCTION data_version(first timestamptz, last timestamptz,
+    OUT taken bigint, OUT waiting bigint, OUT changed_at timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+    SELECT (SELECT coalesce(sum(h.version), 0)::bigint FROM public.hour_versions h
+            WHERE h.hour >= date_bin('1 hour', first, 'epoch') AND h.hour < last),
+           (SELECT count(*) FROM public.rollup_dirty d
+            WHERE d.level = 'raw' AND d.begin_at < last AND d.end_at > first),
+           greatest(
+               (SELECT max(h.changed_at) FROM public.hour_versions h
+                WHERE h.hour >= date_bin('1 hour', first, 'epoch') AND h.hour < last),
+               (SELECT max(d.marked_at) FROM public.rollup_dirty d
+                WHERE d.level = 'raw' AND d.begin_at < last AND d.end_at > first))
+$$;
+GRANT EXECUTE ON FUNCTION data_version(timestamptz, timestamptz) TO headrace_reader;
+
+-- Sketches: counts by logarithmic class, as DDSketch has it. A class is 2 % wide, so a value read back
+-- is at most 1 % off; counts of the same class add up, which is all that merging takes.
+CREATE FUNCTION sketch_key(value double precision) RETURNS integer
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+    SELECT CASE WHEN value = 0 THEN 0
+                ELSE sign(value)::integer * (ceil(ln(abs(value)) / ln(1.01 / 0.99::double precision))::integer + 40000)
+           END
+$$;
+CREATE FUNCTION sketch_value(key integer) RETURNS double precision
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+    SELECT CASE WHEN key = 0 THEN 0
+                ELSE sign(key) * exp((abs(key) - 40000) * ln(1.01 / 0.99::double precision)) * 0.99
+           END
+$$;
+GRANT EXECUTE ON FUNCTION sketch_key(double precision), sketch_value(integer) TO headrace_reader, headrace_writer;
+
+CREATE TABLE sketch_1h (
+    bucket timestamptz NOT NULL,
+    series_id bigint NOT NULL,
+    keys integer[] NOT NULL,
+    counts bigint[] NOT NULL,
+    n bigint NOT NULL,
+    PRIMARY KEY (series_id, bucket)
+);
+COMMENT ON TABLE sketch_1h IS 'Of metrics defined as histogram or summary. keys ascend; counts are of the same length and sum to n.';
+INSERT INTO rollups (level) VALUES ('sketch');
+CREATE VIEW sketches_1h AS
+SELECT bucket, series_id, keys, counts, n
+FROM sketch_1h
+WHERE bucket < (SELECT until FROM rollups WHERE level = 'sketch')
+UNION ALL
+SELECT bucket, series_id, array_agg(key ORDER BY key), array_agg(n ORDER BY key), sum(n)::bigint
+FROM (
+    SELECT date_bin('1 hour', ts, 'epoch') AS bucket, series_id, sketch_key(v_num) AS key, count(*) AS n
+    FROM samples
+    WHERE ts >= (SELECT until FROM rollups WHERE level = 'sketch') AND v_num IS NOT NULL
+    GROUP BY 1, 2, 3
+) AS head
+GROUP BY bucket, series_id;
+
+CREATE VIEW sketches_1h_tenant WITH (security_barrier) AS
+SELECT k.bucket, k.series_id, r.name, r.labels, k.keys, k.counts, k.n
+FROM sketches_1h k
+JOIN series r USING (series_id)
+WHERE r.tenant_id = current_tenant();
+GRANT SELECT ON sketches_1h_tenant TO headrace_reader;

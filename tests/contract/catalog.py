@@ -4,11 +4,18 @@ Left out: what an extension owns, Alembic's version table (it stays when all is 
 all that depends on the order of creation (object ids, column numbers, order of grants).
 """
 
+import re
+
 import psycopg
 
 from schemas.named_queries import load
 
 _HAS_TIMESCALE = "SELECT FROM pg_extension WHERE extname = 'timescaledb'"
+
+_NUMBERED = re.compile(
+    r"(_materialized_hypertable_|cagg_watermark\(|continuous_agg_invalidation_trigger\(')\d+"
+)
+"""Continuous aggregates carry the numbers of their hypertables in names and texts."""
 
 
 def describe(dsn: str) -> list[str]:
@@ -18,7 +25,7 @@ def describe(dsn: str) -> list[str]:
         if connection.execute(_HAS_TIMESCALE).fetchone() is not None:
             queries |= load(__package__, "catalog_timescaledb.sql")
         return sorted(
-            " | ".join([kind, *map(str, row)])
+            _NUMBERED.sub(r"\1", " | ".join([kind, *map(str, row)]))
             for kind, query in queries.items()
             for row in connection.execute(query.encode())
         )

@@ -9,8 +9,7 @@ FROM timescaledb_information.dimensions
 WHERE hypertable_schema = 'public'
 
 -- name: columnstore
--- Without the numbers of the hypertables behind continuous aggregates.
-SELECT regexp_replace(hypertable::text, '_[0-9]+$', ''), segmentby, orderby, compress_interval_length
+SELECT hypertable, segmentby, orderby, compress_interval_length
 FROM timescaledb_information.hypertable_compression_settings
 
 -- name: continuous_aggregate

@@ -25,5 +25,4 @@ $$;
 SELECT hand_over('headrace_owner', current_user);
 DROP FUNCTION hand_over(name, name);
 REVOKE USAGE, CREATE ON SCHEMA public FROM headrace_owner;
-REVOKE headrace_owner FROM CURRENT_USER;
--- The role stays: it belongs to the cluster, and another database may be using it.
+-- The role and who is in it stay: they belong to the cluster, and another database may be using them.

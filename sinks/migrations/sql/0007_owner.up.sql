@@ -10,7 +10,16 @@ EXCEPTION WHEN duplicate_object OR unique_violation THEN
     NULL; -- two databases migrated in the same moment
 END
 $$;
-GRANT headrace_owner TO CURRENT_USER;
+-- A superuser needs no membership; who may not grant it was given it, or is told so by what follows.
+DO $$
+BEGIN
+    IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
+        EXECUTE format('GRANT headrace_owner TO %I', current_user);
+    END IF;
+EXCEPTION WHEN insufficient_privilege THEN
+    NULL;
+END
+$$;
 GRANT USAGE, CREATE ON SCHEMA public TO headrace_owner;
 
 -- Hands over what `was` owns here, except the version table and what belongs to an extension.

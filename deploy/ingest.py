@@ -24,9 +24,10 @@ from schemas.named_queries import load
 from schemas.topics import Topics
 from schemas.window import Window
 from sinks.database import connect_pool
+from sinks.definitions import ChangesOfDefinitions
 from sinks.delivery import Delivery
 from sinks.outages import OUTAGE, classify
-from sinks.series import SeriesDictionary
+from sinks.series import Limits, SeriesDictionary
 from sinks.tenants import KnownTenants
 from stream.ingest.app import Consuming, create_app
 from stream.ingest.dead_letters import DeadLetters
@@ -57,6 +58,7 @@ class IngestConfig:
         default_factory=lambda: Window(past=timedelta(days=30), future=timedelta(minutes=10))
     )
     policy: Policy = field(default_factory=Policy)
+    limits: Limits = field(default_factory=Limits)
     patience: float = 120.0
     """Seconds without progress after which the watchdog ends the process."""
 
@@ -68,6 +70,7 @@ class Ingest:
     app: Any
     pipeline: Pipeline
     metrics: IngestMetrics
+    changes: ChangesOfDefinitions
     lag: dict[Source, int] = field(default_factory=dict)
     """Records in Kafka that were not handed over yet, as of a moment ago."""
 
@@ -85,7 +88,10 @@ async def ingesting(config: IngestConfig, registry: CollectorRegistry) -> AsyncI
 
     Raises what crashed it, at the end of the block.
     """
-    pool = await connect_pool(config.database, role="headrace_writer", application="ingest")
+    # One connection listens all the time, and one may have to end a stalled writer's session.
+    pool = await connect_pool(
+        config.database, role="headrace_writer", application="ingest", max_size=5
+    )
     producer = SteadyProducer(
         config.kafka,
         [config.topics.dead_letters],
@@ -96,8 +102,9 @@ async def ingesting(config: IngestConfig, registry: CollectorRegistry) -> AsyncI
         metrics = IngestMetrics(registry)
         mode = await _storage_mode(pool)
         delivery = Delivery(pool, config.group, direct_compress=mode == "timescaledb")
+        dictionary = SeriesDictionary(pool, config.limits)
         decoder = Decoder(
-            SeriesDictionary(pool),
+            dictionary,
             KnownTenants(pool, time.monotonic),
             config.window,
             now=lambda: time.time_ns() // 1000,
@@ -106,6 +113,12 @@ async def ingesting(config: IngestConfig, registry: CollectorRegistry) -> AsyncI
         await producer.connected()  # Faust, unlike this, gives up when no broker answers
         letters = DeadLetters(producer, config.topics.dead_letters)
         pipeline = Pipeline(decoder, delivery, letters.bury, metrics, config.policy)
+
+        def changed() -> None:
+            dictionary.ask_again()
+            metrics.changes.inc()
+
+        changes = ChangesOfDefinitions(pool, changed)
         with tempfile.TemporaryDirectory(prefix="headrace-ingest-") as datadir:
             app = create_app(
                 Consuming(config.kafka, config.group, config.topics.samples),
@@ -113,7 +126,7 @@ async def ingesting(config: IngestConfig, registry: CollectorRegistry) -> AsyncI
                 pipeline,
                 Path(datadir),
             )
-            async with _running(Ingest(app, pipeline, metrics), config) as ingest:
+            async with _running(Ingest(app, pipeline, metrics, changes), config) as ingest:
                 yield ingest
     finally:
         # What is not committed by now is read again: nothing to wait for.
@@ -139,6 +152,7 @@ async def _running(ingest: Ingest, config: IngestConfig) -> AsyncIterator[Ingest
             tasks.create_task(pipeline.run()),
             tasks.create_task(_crash_of(app)),
             tasks.create_task(_watch_lag(ingest)),
+            tasks.create_task(ingest.changes.run()),
             tasks.create_task(watch(watched.stuck_for, config.patience)),
         ]
         try:

@@ -1,12 +1,17 @@
 """query: the thin read API over the tenant views.
 
-    api          puts the application together                      (deploy hands it keyring and pool)
-      metrics, runs, health      routes: parameters in, models out
-        parameters, credentials, problems                           the HTTP edge
-        samples, verdicts        what is read, and how far back; what a run comes to
-          database               one read-only transaction a request, in one tenant
-            sql/*.sql            every query, on *_tenant views only
+    api              puts the application together                  (deploy hands it keyring and pools)
+      metrics, charts, points    routes of samples, of figures, of rollups
+      catalog, definitions, deletion, keys, runs, health            the other routes
+        parameters, credentials, problems, representations, freshness          the HTTP edge
+        figures          what a figure is read from, and how exact it is then
+          routing        the coarsest source that answers a question exactly
+          aggregates, percentiles, rates, sketches                  partial figures, and how they merge
+        series, matchers, pages, samples                            which series; rows of them
+        filling, downsample, provenance, summaries                  what becomes of figures in an answer
+          database       one transaction a request, in one tenant
+            sql/*.sql    every query, on *_tenant views only
 
-Imports `schemas` and nothing else of ours. Only `create_api` and `TenantDatabase` are meant for
-other packages.
+Imports `schemas` and nothing else of ours. Other packages use `create_api`, `TenantDatabase`, and what
+`create_api` takes.
 """

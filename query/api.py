@@ -1,34 +1,61 @@
-"""Puts the read API together from a keyring, a database and a clock."""
+"""Puts the API together from a keyring, a database and a clock."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 from prometheus_client import CollectorRegistry
 
-from query import health, metrics, parts, problems, runs
+from query import (
+    catalog,
+    charts,
+    definitions,
+    deletion,
+    freshness,
+    health,
+    keys,
+    metrics,
+    parts,
+    points,
+    problems,
+    runs,
+)
+from query.compression import Compressed
 from query.database import Database
+from query.departures import Departures
+from query.routing import Retention
+from query.sizes import Sizes
+from query.spelling import SPELLED
 from schemas.keys import Keyring
 from schemas.problems import components
 
 _DESCRIPTION = """
-Reads metrics and load-test runs of the tenant that the API key belongs to.
+Reads metrics and load-test runs of the tenant that the API key belongs to, and manages its metric
+definitions and keys.
 
-Times are RFC 3339; answers are in UTC. Errors are problem documents (RFC 9457).
+Times are RFC 3339; answers are in UTC. Errors are problem documents (RFC 9457). A parameter that a
+route does not know is an error. An ETag in If-None-Match is answered with 304 while nothing changed.
 """
+
+_ROUTERS = (
+    catalog.router,
+    definitions.router,
+    deletion.router,
+    metrics.router,
+    charts.router,
+    points.router,
+    runs.router,
+    keys.router,
+)
+
+
+_RETENTION = Retention()
 
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
-
-
-class _Api(FastAPI):
-    def openapi(self) -> dict[str, Any]:
-        """The document, with the schema of problems that the routes refer to."""
-        document = super().openapi()
-        document["components"]["schemas"] |= components(problems.Problem)
-        return document
 
 
 def create_api(
@@ -36,16 +63,39 @@ def create_api(
     database: Database,
     *,
     registry: CollectorRegistry,
+    limits: parts.Limits = parts.DEFAULT_LIMITS,
+    retention: Retention = _RETENTION,
     clock: Callable[[], datetime] = _utc_now,
 ) -> FastAPI:
     """Make the application. It owns nothing: whoever made the parts closes them.
 
-    `registry` is what /metrics shows.
+    `registry` is what /metrics shows; `limits` are those of tenants that have none of their own.
     """
-    app = _Api(title="headrace query API", version="1", description=_DESCRIPTION, redoc_url=None)
-    parts.install(app, parts.Parts(keyring, database, clock))
+    # Its documentation page loads nothing from elsewhere.
+    app = FastAPIOffline(
+        title="headrace query API", version="1", description=_DESCRIPTION, redoc_url=None
+    )
+    parts.install(app, parts.Parts(keyring, database, limits, retention, clock))
     problems.install(app)
-    app.include_router(metrics.router)
-    app.include_router(runs.router)
+    # From the inside out.
+    app.add_middleware(Sizes)
+    app.add_middleware(Departures)
+    app.add_middleware(Compressed)
+    freshness.install(app)
+    for router in _ROUTERS:
+        app.include_router(router, dependencies=[SPELLED])
     app.include_router(health.router(registry))
+    app.openapi = _document(app)  # type: ignore[method-assign]  # FastAPI's documented way
     return app
+
+
+def _document(app: FastAPI) -> Callable[[], dict[str, Any]]:
+    """The OpenAPI document, with the schema of problems that the routes refer to."""
+    plain = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = plain()
+        document["components"]["schemas"] |= components(problems.Problem)
+        return document
+
+    return openapi

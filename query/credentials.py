@@ -1,4 +1,7 @@
-"""Decides who asks: the tenant comes from the API key, never from a parameter."""
+"""Decides who asks: the tenant comes from the API key, never from a parameter.
+
+A scope implies no other: each route names the one that it needs by the type of its parameter.
+"""
 
 from typing import Annotated
 from uuid import UUID
@@ -12,7 +15,8 @@ from schemas import keys
 _HEADER = APIKeyHeader(
     name=keys.HEADER,
     scheme_name="ApiKey",
-    description="A key of scope read: `headrace tenants keys create NAME --scope read`.",
+    description="A key of scope read, or admin for changes: "
+    "`headrace tenants keys create NAME --scope read`.",
     auto_error=False,
 )
 _BEARER = HTTPBearer(
@@ -20,17 +24,32 @@ _BEARER = HTTPBearer(
 )
 
 
-async def _tenant(
+async def _authenticated(
     parts: Wired,
     header: Annotated[str | None, Security(_HEADER)],
     bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)],
-) -> UUID:
+) -> keys.Credential:
     key = header or (bearer.credentials if bearer else None)
-    return await keys.tenant_of(parts.keyring, key, "read")
+    return await keys.credential_of(parts.keyring, key)
 
 
-Tenant = Annotated[UUID, Depends(_tenant)]
-"""The tenant of the request's key, which has the scope to read.
+Authenticated = Annotated[keys.Credential, Depends(_authenticated)]
+"""The credential of the request's key, whatever its scopes.
 
-Answers 401 without a good key, 403 without the scope, and 503 when the keys can't be looked up.
+Answers 401 without a good key, and 503 when the keys can't be looked up.
 """
+
+
+async def _reader(credential: Authenticated) -> UUID:
+    return credential.tenant_for("read")
+
+
+async def _admin(credential: Authenticated) -> UUID:
+    return credential.tenant_for("admin")
+
+
+Tenant = Annotated[UUID, Depends(_reader)]
+"""The tenant of the request's key, which has the scope to read. Answers 403 without, and as above."""
+
+AdminTenant = Annotated[UUID, Depends(_admin)]
+"""The tenant of the request's key, which has the scope admin. Answers 403 without, and as above."""

@@ -1,18 +1,19 @@
-"""Reads from the database: one read-only transaction a request, which sees one tenant.
+"""The database: one transaction a request, which sees one tenant.
 
-The pool is handed in; its sessions have the role headrace_reader, which may read the tenant views
-and nothing else.
+Pools are handed in. Sessions of the one have the role headrace_reader, which may read the tenant views
+and nothing else; those of the other headrace_editor, for the few things that a tenant may change.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 from uuid import UUID
 
 import asyncpg
 
+from query.shares import Shares
 from schemas.errors import HeadraceError, Invalid, Temporary
 from schemas.named_queries import load
 
@@ -23,16 +24,33 @@ Rows = Sequence[Any]
 
 QUERIES = {
     name: text
-    for file in ("metrics.sql", "runs.sql", "health.sql")
+    for file in (
+        "metrics.sql",
+        "points.sql",
+        "buckets.sql",
+        "freshness.sql",
+        "catalog.sql",
+        "definitions.sql",
+        "keys.sql",
+        "runs.sql",
+        "health.sql",
+    )
     for name, text in load("query.sql", file).items()
 }
 
 # set_config(…, true) ends with the transaction: a pooled connection never carries a tenant along.
-# Plans are made for the values at hand: a generic one can't tell a minute from a month.
-_BEGIN = """
+# Plans are made for the values at hand: a generic one can't tell a minute from a month. Compiling them
+# and starting workers costs more than a dashboard's query takes, and workers are other requests' cores.
+# What dashboards read is in memory: at a disk's prices the planner takes all series of the last day, in
+# the order of time, rather than look for ten of them.
+BEGIN = """
 SELECT set_config('app.tenant_id', $1, true),
        set_config('statement_timeout', $2, true),
-       set_config('plan_cache_mode', 'force_custom_plan', true)
+       set_config('plan_cache_mode', 'force_custom_plan', true),
+       set_config('jit', 'off', true),
+       set_config('max_parallel_workers_per_gather', '0', true),
+       set_config('seq_page_cost', '0.2', true),
+       set_config('random_page_cost', '0.3', true)
 """
 _PATIENCE = 5.0
 _NOT_MIGRATED = "The database is not migrated. Run: headrace migrate"
@@ -42,8 +60,12 @@ class TooSlow(HeadraceError):
     """The answer took longer than a statement may. Ask for less, or for coarser buckets."""
 
 
+class Taken(HeadraceError):
+    """A row of this key is there already."""
+
+
 class Reading(Protocol):
-    """A read-only transaction that sees the rows of one tenant."""
+    """A transaction that sees the rows of one tenant."""
 
     async def rows(self, query: str, *arguments: object) -> Rows:
         """Rows of a named query.
@@ -52,6 +74,7 @@ class Reading(Protocol):
             Temporary: the database is away, not migrated, or busy.
             TooSlow: the statement ran into its time limit.
             Invalid: the database refuses an argument.
+            Taken: a row of this key is there already.
         """
         ...
 
@@ -60,7 +83,11 @@ class Database(Protocol):
     """Where the rows of tenants are read."""
 
     def reading(self, tenant_id: UUID) -> AbstractAsyncContextManager[Reading]:
-        """Open a transaction that sees this tenant and no other. Raises as `Reading.rows`."""
+        """Open a read-only transaction that sees this tenant and no other. Raises as `Reading.rows`."""
+        ...
+
+    def writing(self, tenant_id: UUID) -> AbstractAsyncContextManager[Reading]:
+        """Open one that may also change what is this tenant's; it commits at the end of the block."""
         ...
 
     async def check(self) -> None:
@@ -72,22 +99,36 @@ class Database(Protocol):
 class TenantDatabase:
     """The `Database` of PostgreSQL or TimescaleDB.
 
-    `pool` may be one without a connection yet: the database may be away at the start.
-    `statement_timeout` is in seconds; a request waits at most 5 more for a connection and the network.
+    `pool` and `editors` may be without a connection yet: the database may be away at the start. Without
+    `editors` nothing can be changed. `statement_timeout` is in seconds, and of changes `change_timeout`;
+    a request waits at most 5 more for a connection and the network. `shares` and `editing` say how many
+    connections of each one tenant may hold: fewer than there are.
     """
 
     pool: Pool
     statement_timeout: float = 10.0
+    editors: "Pool | None" = None
+    change_timeout: float = 50.0
+    shares: Shares = field(default_factory=lambda: Shares(8))
+    editing: Shares = field(default_factory=lambda: Shares(1))
 
     @asynccontextmanager
     async def reading(self, tenant_id: UUID) -> AsyncIterator[Reading]:
-        """Open a transaction that sees this tenant and no other."""
-        milliseconds = str(round(self.statement_timeout * 1000))
-        with _spoken():
-            async with asyncio.timeout(self.statement_timeout + _PATIENCE):
-                async with self.pool.acquire() as connection, connection.transaction(readonly=True):
-                    await connection.execute(_BEGIN, str(tenant_id), milliseconds)
-                    yield _Transaction(connection)
+        """Open a read-only transaction that sees this tenant and no other."""
+        transaction = _transaction(
+            self.pool, self.shares, tenant_id, self.statement_timeout, readonly=True
+        )
+        async with transaction as one:
+            yield one
+
+    @asynccontextmanager
+    async def writing(self, tenant_id: UUID) -> AsyncIterator[Reading]:
+        """Open a transaction that may change what is this tenant's."""
+        if self.editors is None:
+            raise Temporary("This API was started for reading only: ask another.")
+        transaction = _transaction(self.editors, self.editing, tenant_id, self.change_timeout)
+        async with transaction as one:
+            yield one
 
     async def check(self) -> None:
         """Return when the database is reachable and migrated."""
@@ -95,6 +136,22 @@ class TenantDatabase:
             async with asyncio.timeout(_PATIENCE):
                 if not await self.pool.fetch(QUERIES["ready"]):
                     raise Temporary(_NOT_MIGRATED)
+
+
+@asynccontextmanager
+async def _transaction(
+    pool: Pool, shares: Shares, tenant_id: UUID, seconds: float, *, readonly: bool = False
+) -> AsyncIterator[Reading]:
+    milliseconds = str(round(seconds * 1000))
+    with _spoken():
+        async with asyncio.timeout(seconds + _PATIENCE):
+            async with (
+                shares.one(tenant_id),
+                pool.acquire() as connection,
+                connection.transaction(readonly=readonly),
+            ):
+                await connection.execute(BEGIN, str(tenant_id), milliseconds)
+                yield _Transaction(connection)
 
 
 @dataclass(frozen=True)
@@ -107,6 +164,8 @@ class _Transaction:
             rows: Rows = await self.connection.fetch(QUERIES[query], *arguments)
         except asyncpg.QueryCanceledError as error:
             raise TooSlow("It took too long: ask for a shorter time or fewer series.") from error
+        except asyncpg.UniqueViolationError as error:
+            raise Taken("It is there already.") from error
         except asyncpg.DataError as error:
             raise Invalid("bad_argument", f"The database can't use this: {error}") from error
         return rows

@@ -1,33 +1,37 @@
-"""Routes of measured samples: raw pages, names, latest values, series in buckets."""
+"""Routes of measured samples: raw pages, and the latest value of each series."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from fastapi import APIRouter
+import msgspec
+import pyarrow as pa
+from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
-from query import cursors, samples
+from query import cursors, freshness, pages, samples
 from query.answers import Answer
 from query.credentials import Tenant
+from query.pages import Position
 from query.parameters import (
-    A_MINUTE,
+    EARLIEST,
+    LATEST,
     NO_LABELS,
-    Aggregation,
-    Bucket,
     CursorText,
     End,
     Labels,
     Limit,
+    Matchers,
     Metric,
     MetricInPath,
-    Prefix,
     Start,
-    check_buckets,
-    label_filter,
+    TimeRange,
     time_range,
 )
 from query.parts import Wired
+from query.paths import NAME
+from query.representations import LABELS, TABULAR, TIME, Accepted
+from query.series import find_series
 from schemas.problems import described
 
 
@@ -49,37 +53,11 @@ class SamplePage(Answer):
     next_cursor: str | None = Field(description="of the page with older samples; null on the last")
 
 
-class Names(Answer):
-    """Names of metrics, sorted."""
-
-    names: list[str] = Field(examples=[["cpu_usage", "cpu_wait"]])
-    more: bool = Field(description="whether the limit cut the list: take a longer prefix")
-
-
 class Latest(Answer):
     """The newest sample of each series of a metric, the oldest series first."""
 
     name: str = Field(examples=["cpu_usage"])
     series: list[Sample]
-
-
-class Point(Answer):
-    """A bucket."""
-
-    timestamp: datetime = Field(description="where the bucket begins")
-    value: float = Field(examples=[74.2])
-    n: int = Field(description="samples in the bucket", examples=[30])
-
-
-class BucketedSeries(Answer):
-    """A metric over time, its series taken together. Buckets without a number are left out."""
-
-    name: str = Field(examples=["cpu_usage"])
-    start: datetime
-    end: datetime
-    bucket_seconds: float = Field(examples=[300])
-    agg: Aggregation
-    points: list[Point]
 
 
 router = APIRouter(
@@ -89,90 +67,99 @@ router = APIRouter(
 )
 
 
-@router.get("", summary="Raw samples, the newest first")
+@router.get(
+    "",
+    summary="Raw samples, the newest first",
+    response_model=SamplePage,
+    responses=TABULAR,
+)
 async def list_samples(
     *,
+    request: Request,
     parts: Wired,
+    accepted: Accepted,
     tenant: Tenant,
     name: Metric,
     label: Labels = NO_LABELS,
+    match: Matchers = NO_LABELS,
     start: Start = None,
     end: End = None,
     limit: Limit = 1000,
     cursor: CursorText = None,
-) -> SamplePage:
+) -> Response:
     """Page through samples as they were stored.
 
-    A sample that arrives late, at a time that an earlier page has passed, is not shown.
+    Following the cursor shows each sample once, whatever is stored meanwhile. A sample that arrives
+    late, at a time that an earlier page has passed, is not shown.
     """
-    request = (name, sorted(label), start, end)
+    now = parts.clock()
+    asked_for = (name, sorted(label), sorted(match), start, end)
     if cursor is None:
-        after = samples.Position.before_all(time_range(start, end, parts.clock()))
+        after = Position.before_all("raw", time_range(start, end, now))
     else:
-        after = cursors.decode(cursor, samples.Position, *request)
+        after = msgspec.structs.replace(cursors.decode(cursor, Position, *asked_for), level="raw")
+    asked = TimeRange(after.start, after.end)
     async with parts.database.reading(tenant) as reading:
-        series = await samples.find_series(reading, name, label_filter(label))
-        rows, position = await samples.page(reading, series, after, limit)
-    return SamplePage(
+        etag = await freshness.etag(
+            reading, request, tenant, metric=name, asked=asked, level="raw", now=now
+        )
+        series = await find_series(reading, name, label, match)
+        rows, position = await pages.page(reading, series, after, limit)
+    found = [_sample(row, series) for row in rows]
+    answer = SamplePage(
         name=name,
         start=after.start,
         end=after.end,
-        samples=[_sample(row, series) for row in rows],
-        next_cursor=position and cursors.encode(position, *request),
+        samples=found,
+        next_cursor=position and cursors.encode(position, *asked_for),
     )
+    return accepted.respond(answer, rows="samples", table=lambda: _table(found), etag=etag)
 
 
-@router.get("/names", summary="Names of metrics")
-async def list_names(
-    parts: Wired, tenant: Tenant, prefix: Prefix = "", limit: Limit = 1000
-) -> Names:
-    """List the names that begin with `prefix`."""
-    async with parts.database.reading(tenant) as reading:
-        rows = await reading.rows("list_names", prefix, limit + 1)
-    return Names(names=[row["name"] for row in rows[:limit]], more=len(rows) > limit)
-
-
-@router.get("/latest/{name:path}", summary="The newest sample of each series")
+@router.get(
+    "/latest" + NAME,
+    summary="The newest sample of each series",
+    response_model=Latest,
+    responses=TABULAR,
+)
 async def latest(
-    parts: Wired, tenant: Tenant, name: MetricInPath, label: Labels = NO_LABELS
-) -> Latest:
-    """Show what each series of a metric measured last, however long ago."""
-    async with parts.database.reading(tenant) as reading:
-        series = await samples.find_series(reading, name, label_filter(label))
-        rows = await samples.latest(reading, series, parts.clock())
-    return Latest(name=name, series=[_sample(row, series) for row in rows])
-
-
-@router.get("/series/{name:path}", summary="A metric in buckets of time")
-async def bucketed(
     *,
+    request: Request,
     parts: Wired,
+    accepted: Accepted,
     tenant: Tenant,
     name: MetricInPath,
     label: Labels = NO_LABELS,
-    start: Start = None,
-    end: End = None,
-    bucket: Bucket = A_MINUTE,
-    agg: Aggregation = "avg",
-) -> BucketedSeries:
-    """Aggregate the numbers of all matching series together.
-
-    Buckets are aligned to 1970-01-01T00:00:00Z. Percentiles are exact, interpolated between ranks.
-    """
-    asked = time_range(start, end, parts.clock())
-    check_buckets(asked, bucket)
+    match: Matchers = NO_LABELS,
+) -> Response:
+    """Show what each series of a metric measured last, however long ago."""
+    now = parts.clock()
     async with parts.database.reading(tenant) as reading:
-        series = await samples.find_series(reading, name, label_filter(label))
-        found = await samples.buckets(reading, series, asked, bucket, agg)
-    return BucketedSeries(
-        name=name,
-        start=asked.start,
-        end=asked.end,
-        bucket_seconds=bucket.total_seconds(),
-        agg=agg,
-        points=[Point(timestamp=at, n=n, value=value) for at, n, value in found],
-    )
+        etag = await freshness.etag(
+            reading,
+            request,
+            tenant,
+            metric=name,
+            asked=TimeRange(EARLIEST, LATEST),
+            level="raw",
+            now=now,
+        )
+        series = await find_series(reading, name, label, match)
+        rows = await samples.latest(reading, series)
+    found = [_sample(row, series) for row in rows]
+    answer = Latest(name=name, series=found)
+    return accepted.respond(answer, rows="series", table=lambda: _table(found), etag=etag)
 
 
-def _sample(row: Any, series: Mapping[int, samples.Labels]) -> Sample:
+def _sample(row: Any, series: Mapping[int, dict[str, str]]) -> Sample:
     return Sample(timestamp=row["ts"], value=samples.value_of(row), labels=series[row["series_id"]])
+
+
+def _table(found: Sequence[Sample]) -> pa.Table:
+    return pa.table(
+        {
+            "timestamp": pa.array([one.timestamp for one in found], TIME),
+            "labels": pa.array([list(one.labels.items()) for one in found], LABELS),
+            **samples.columns([one.value for one in found]),
+        }
+    )

@@ -3,19 +3,26 @@
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from uuid import UUID
 
 from fastapi import Path, Query
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 
+from query import matchers
 from query.problems import bad_parameter
+from schemas import definitions
 from schemas.errors import Invalid
-from schemas.samples import check_labels, check_name
+from schemas.samples import LABEL_KEY, check_labels, check_name
 
 MAX_LIMIT = 10_000
 MAX_BUCKETS = 11_000
 """As Prometheus has it: enough for a point a pixel on any screen."""
+
+MAX_POINTS = 110_000
+"""Of all groups together: ten of the longest series."""
+MAX_MATCHERS = 16
+MAX_BY = 8
 
 _DEFAULT_RANGE = timedelta(hours=1)
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
@@ -35,6 +42,13 @@ def _name(text: str) -> str:
 def _no_nul(text: str) -> str:
     if "\0" in text:
         raise ValueError("must not hold U+0000")
+    return text
+
+
+def _not_a_number(text: object) -> object:
+    # Pydantic would take it for seconds, or milliseconds, since 1970.
+    if isinstance(text, str) and re.fullmatch(r"[\s0-9.+-]*", text):
+        raise ValueError("must be RFC 3339 with a zone, such as 2026-01-15T10:00:00Z")
     return text
 
 
@@ -68,7 +82,31 @@ def _labels(pairs: list[str]) -> list[str]:
     return pairs
 
 
-Moment = Annotated[AwareDatetime, AfterValidator(_moment)]
+def _matchers(texts: list[str]) -> list[str]:
+    if len(texts) > MAX_MATCHERS:
+        raise ValueError(f"may stand {MAX_MATCHERS} times, not {len(texts)}")
+    for text in texts:
+        matchers.parse(text)
+    return texts
+
+
+def _by(keys: list[str]) -> list[str]:
+    if len(keys) > MAX_BY or len(set(keys)) < len(keys):
+        raise ValueError(f"may name {MAX_BY} labels, each once")
+    for key in keys:
+        if not LABEL_KEY.fullmatch(key):
+            raise ValueError(f"label key {key[:40]!r} must match {LABEL_KEY.pattern}")
+    return keys
+
+
+def _figures(text: str) -> str:
+    unknown = set(text.split(",")) - set(FIGURES)
+    if unknown:
+        raise ValueError(f"must be some of {','.join(FIGURES)}, with commas between")
+    return text
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_not_a_number), AfterValidator(_moment)]
 Text = Annotated[str, AfterValidator(_no_nul)]
 
 Metric = Annotated[
@@ -92,7 +130,26 @@ Labels = Annotated[
     ),
 ]
 NO_LABELS: list[str] = []
-"""The default of `Labels`; FastAPI copies it for each request."""
+"""The default of `Labels`, `Matchers` and `By`; FastAPI copies it for each request."""
+Matchers = Annotated[
+    list[str],
+    AfterValidator(_matchers),
+    Query(
+        alias="match",
+        description="What a label must be, as `key=value`, `key!=value`, `key=~regex` or `key!~regex`; "
+        "a label that a series lacks is empty. An expression is RE2's and must match all of the value. "
+        "Repeat the parameter for more, which must all hold.",
+        examples=[["host=~web.*", "region!=eu"]],
+    ),
+]
+By = Annotated[
+    list[str],
+    AfterValidator(_by),
+    Query(
+        description="A label to tell groups of series apart by; repeat the parameter for more.",
+        examples=[["host"]],
+    ),
+]
 
 Start = Annotated[
     Moment | None,
@@ -129,7 +186,45 @@ Bucket = Annotated[
 ]
 A_MINUTE: Any = "1m"
 """A default of `Bucket`, written as a request writes it: OpenAPI shows a timedelta's as PT1M."""
-Aggregation = Literal["avg", "min", "max", "sum", "count", "p50", "p95", "p99"]
+Aggregation = Annotated[
+    definitions.Aggregation | None,
+    Query(
+        description="Figure of each bucket; a rate is a counter's increase by the second, its resets "
+        "handled. Default: as the metric's definition has it, else avg.",
+    ),
+]
+Figure = Literal["count", "avg", "min", "max", "sum", "p50", "p95", "p99"]
+FIGURES: tuple[Figure, ...] = get_args(Figure)
+Figures = Annotated[
+    Text,
+    AfterValidator(_figures),
+    Query(
+        max_length=100,
+        description="Which figures, with commas between. Percentiles cost the most.",
+        examples=["avg,max"],
+    ),
+]
+ALL_FIGURES = ",".join(FIGURES)
+Fill = Annotated[
+    Literal["none", "null", "zero", "previous"],
+    Query(
+        description="What stands for a bucket without a number: nothing, null, 0, or the value before."
+    ),
+]
+MaxPoints = Annotated[
+    int | None,
+    Query(
+        ge=8,
+        le=MAX_BUCKETS,
+        description="Most points of a group. Of more, those are kept that show its shape: first, last, "
+        "least and greatest of each stretch (M4). Gaps are not told apart then.",
+        examples=[500],
+    ),
+]
+Resolution = Annotated[
+    Literal["raw", "1m", "5m", "1h"],
+    Query(description="raw samples, or what became of a minute, five minutes or an hour."),
+]
 Prefix = Annotated[
     Text, Query(max_length=256, description="What the names begin with.", examples=["cpu"])
 ]
@@ -169,6 +264,11 @@ def check_buckets(asked: TimeRange, bucket: timedelta) -> None:
         )
 
 
-def label_filter(pairs: list[str]) -> dict[str, str]:
-    """Labels by key, of pairs that were validated."""
-    return dict(pair.split(":", 1) for pair in pairs)
+def check_points(groups: int, asked: TimeRange, bucket: timedelta) -> None:
+    """Raise a validation error when the groups' buckets would be too many."""
+    points = groups * ((asked.end - asked.start) / bucket)
+    if points > MAX_POINTS:
+        raise bad_parameter(
+            "by",
+            f"makes {points:.0f} points; at most {MAX_POINTS}: take fewer labels or wider buckets",
+        )

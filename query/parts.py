@@ -8,15 +8,30 @@ from typing import Annotated, cast
 from fastapi import Depends, FastAPI, Request
 
 from query.database import Database
+from query.routing import Retention
 from schemas.keys import Keyring
 
 
 @dataclass(frozen=True)
+class Limits:
+    """Limits of a tenant that has none of its own: the settings of ingest."""
+
+    series: int
+    label_values: int
+
+
+DEFAULT_LIMITS = Limits(series=1_000_000, label_values=100_000)
+"""Those of the settings' defaults."""
+
+
+@dataclass(frozen=True)
 class Parts:
-    """Who may ask, where rows are read, and what time it is (aware)."""
+    """Who may ask, where rows are, what the limits are, how long what is kept, and the time (aware)."""
 
     keyring: Keyring
     database: Database
+    limits: Limits
+    retention: Retention
     clock: Callable[[], datetime]
 
 
@@ -25,7 +40,7 @@ def install(app: FastAPI, parts: Parts) -> None:
     app.state.parts = parts
 
 
-def _parts(request: Request) -> Parts:
+async def _parts(request: Request) -> Parts:  # not a plain function: FastAPI would give it a thread
     return cast("Parts", request.app.state.parts)
 
 

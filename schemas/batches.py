@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
+from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+
+from schemas.series import Key
 
 SAMPLES = pa.schema(
     [
@@ -83,6 +86,25 @@ class Reject:
     detail: str
     execution: bytes | None = None
 
+    @property
+    def place(self) -> tuple[str, int, int, int | None]:
+        """Where it came from: topic, partition, offset, item."""
+        return self.record.topic, self.record.partition, self.record.offset, self.item
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Samples of one record whose new series are past a limit: not stored, not dead-lettered, counted.
+
+    `reason` is too_many_series or too_many_label_values; `example` one of the series, as it was spelt.
+    """
+
+    record: Record
+    tenant: UUID
+    reason: str
+    samples: int
+    example: Key
+
 
 @dataclass
 class Rows:
@@ -109,10 +131,14 @@ class Batch:
     samples: Rows
     points: Rows
     rejects: list[Reject] = field(default_factory=list)
-    buried: bool = False
-    """Whether the rejects are dead letters already: a batch that is written again buries them once."""
+    refusals: list[Refusal] = field(default_factory=list)
+    series_epoch: int = 0
+    """How many deletions of series there had been when its series were looked up."""
+    buried: set[tuple[str, int, int, int | None]] = field(default_factory=set)
+    """Places of rejects that are dead letters already: a batch that is written again buries them once."""
 
     @property
     def size(self) -> int:
         """Samples in the batch, good and bad."""
-        return len(self.samples.record) + len(self.points.record) + len(self.rejects)
+        refused = sum(refusal.samples for refusal in self.refusals)
+        return len(self.samples.record) + len(self.points.record) + len(self.rejects) + refused

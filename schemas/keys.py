@@ -1,6 +1,7 @@
 """API keys: what a request may do, and for which tenant. The tenant comes from here and nowhere else."""
 
 import hashlib
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -9,6 +10,12 @@ from uuid import UUID
 from schemas.errors import Invalid
 
 Scope = Literal["ingest", "read", "admin"]
+
+PREFIX = "hr_"
+"""Begins every key, so that secret scanners and people recognise one."""
+
+ID_DIGITS = 12
+"""First hexadecimal digits of a key's hash: its id, enough to name it and useless to sign in."""
 
 HEADER = "X-API-Key"
 """The header that carries the key; `Authorization: Bearer <key>` is read as well."""
@@ -22,6 +29,12 @@ class Credential:
 
     tenant_id: UUID
     scopes: frozenset[str]
+
+    def tenant_for(self, scope: Scope) -> UUID:
+        """The tenant, for a request that needs the scope. Raises Refused: 403 without it."""
+        if scope not in self.scopes:
+            raise Refused(403, f"This API key lacks the scope {scope!r}: use one that has it.")
+        return self.tenant_id
 
 
 class Keyring(Protocol):
@@ -47,11 +60,11 @@ class Refused(Invalid):
         self.headers = headers
 
 
-async def tenant_of(keyring: Keyring, key: str | None, scope: Scope) -> UUID:
-    """The tenant of a request's key.
+async def credential_of(keyring: Keyring, key: str | None) -> Credential:
+    """The credential of a request's key.
 
     Raises:
-        Refused: 401 without a good key, 403 without the scope.
+        Refused: 401 without a good key.
         Temporary: keys can't be looked up.
     """
     if not key:
@@ -59,9 +72,22 @@ async def tenant_of(keyring: Keyring, key: str | None, scope: Scope) -> UUID:
     credential = await keyring.find(key)
     if credential is None:
         raise Refused(401, "This API key is unknown, expired or revoked.", _CHALLENGE)
-    if scope not in credential.scopes:
-        raise Refused(403, f"This API key lacks the scope {scope!r}: use one that has it.")
-    return credential.tenant_id
+    return credential
+
+
+async def tenant_of(keyring: Keyring, key: str | None, scope: Scope) -> UUID:
+    """The tenant of a request's key.
+
+    Raises:
+        Refused: 401 without a good key, 403 without the scope.
+        Temporary: keys can't be looked up.
+    """
+    return (await credential_of(keyring, key)).tenant_for(scope)
+
+
+def new_key() -> str:
+    """A key that nobody has."""
+    return PREFIX + secrets.token_urlsafe(32)
 
 
 def key_hash(key: str) -> bytes:

@@ -6,6 +6,7 @@ Each check returns nothing and raises `Invalid`, whose `reason` is one of these 
     text_too_long                                   a name, label or text value over its limit
     nul_character  bad_text                         PostgreSQL stores no U+0000, UTF-8 no lone surrogate
     not_finite                                      NaN and infinities, and integers beyond a float64
+    out_of_range                                    a number beyond ±1e290
 """
 
 import math
@@ -24,6 +25,9 @@ MAX_TEXT_BYTES = 1024
 """Of a text value and of a label's value, in UTF-8."""
 MAX_SAMPLES = 10_000
 """In one envelope, and in one request to the gateway."""
+
+MAX_MAGNITUDE = 1e290
+"""Of a number: a sum over 1e18 of them is still a float64, so no rollup can ever overflow."""
 
 LABEL_KEY = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.]*", re.ASCII)
 
@@ -58,7 +62,7 @@ def check_labels(labels: object) -> None:
 
 
 def check_value(value: object) -> None:
-    """A finite number, a boolean, or text of at most 1 KiB."""
+    """A finite number within ±1e290, a boolean, or text of at most 1 KiB."""
     if isinstance(value, str):
         _check_text("value", value, MAX_TEXT_BYTES)
     elif isinstance(value, int | float):  # bool is an int
@@ -68,6 +72,8 @@ def check_value(value: object) -> None:
             finite = False
         if not finite:
             raise Invalid("not_finite", "value must be a finite number within float64")
+        if abs(value) > MAX_MAGNITUDE:
+            raise Invalid("out_of_range", f"value must be within ±{MAX_MAGNITUDE:g}")
     else:
         raise Invalid(
             "bad_value", f"value must be a number, a boolean or text, not {_shown(value)}"

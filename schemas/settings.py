@@ -10,7 +10,12 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from schemas.lifecycle import Keeping, LifecyclePolicy, Refresh
+
 EMBEDDED = "embedded"
+
+_DAY = timedelta(days=1)
+_SECOND = timedelta(seconds=1)
 
 
 class Settings(BaseSettings):
@@ -56,10 +61,110 @@ class Settings(BaseSettings):
     )
     raw_retention: timedelta = Field(
         default=timedelta(days=30),
+        ge=_DAY,
         description="Samples older than this are dead-lettered: retention would drop them at once.",
+    )
+    retention_1m: timedelta = Field(
+        default=timedelta(days=365), ge=_DAY, description="One-minute rollups are kept as long."
+    )
+    retention_5m: timedelta = Field(
+        default=timedelta(days=730), ge=_DAY, description="Five-minute rollups are kept as long."
+    )
+    retention_1h: timedelta = Field(
+        default=timedelta(days=1825),
+        ge=_DAY,
+        description="Hourly rollups, and the sketches that answer percentiles, are kept as long.",
+    )
+    compress_raw_after: timedelta = Field(
+        default=timedelta(days=7),
+        ge=_DAY,
+        description="Samples are compressed (PostgreSQL: sorted by series) then: late ones are rare by now.",
+    )
+    compress_1m_after: timedelta = Field(
+        default=timedelta(days=7), ge=_DAY, description="As compress_raw_after, one-minute rollups."
+    )
+    compress_5m_after: timedelta = Field(
+        default=timedelta(days=7),
+        ge=_DAY,
+        description="As compress_raw_after, five-minute rollups.",
+    )
+    compress_1h_after: timedelta = Field(
+        default=timedelta(days=14), ge=_DAY, description="As compress_raw_after, hourly rollups."
+    )
+    refresh_1m_every: timedelta = Field(
+        default=timedelta(minutes=1),
+        ge=_SECOND,
+        description="How often TimescaleDB refreshes one-minute rollups; PostgreSQL: at each maintenance.",
+    )
+    refresh_5m_every: timedelta = Field(
+        default=timedelta(minutes=5), ge=_SECOND, description="As refresh_1m_every, five minutes."
+    )
+    refresh_1h_every: timedelta = Field(
+        default=timedelta(hours=1), ge=_SECOND, description="As refresh_1m_every, hours."
+    )
+    refresh_1m_window: timedelta = Field(
+        default=timedelta(days=14),
+        ge=_DAY,
+        description="How far back each refresh looks for late samples. Older ones are caught up with hourly.",
+    )
+    refresh_5m_window: timedelta = Field(
+        default=timedelta(days=90), ge=_DAY, description="As refresh_1m_window, five minutes."
+    )
+    refresh_1h_window: timedelta = Field(
+        default=timedelta(days=1095), ge=_DAY, description="As refresh_1m_window, hours."
+    )
+    refresh_1m_lag: timedelta = Field(
+        default=timedelta(minutes=1),
+        ge=timedelta(0),
+        le=timedelta(hours=1),
+        description="A bucket is stored when it ended that long ago; before, it is computed by each reader.",
+    )
+    refresh_5m_lag: timedelta = Field(
+        default=timedelta(minutes=5),
+        ge=timedelta(0),
+        le=timedelta(hours=6),
+        description="As refresh_1m_lag, five minutes.",
+    )
+    refresh_1h_lag: timedelta = Field(
+        default=timedelta(hours=1),
+        ge=timedelta(0),
+        le=timedelta(hours=12),
+        description="As refresh_1m_lag, hours and sketches.",
+    )
+    maintenance_interval: timedelta = Field(
+        default=timedelta(minutes=1),
+        ge=_SECOND,
+        description="How often a worker refreshes what changed. Each round costs little when little changed.",
     )
     clock_skew: timedelta = Field(
         default=timedelta(minutes=10),
         description="Samples further ahead than this are dead-lettered: a stray clock must not make a chunk in 2106.",
     )
+    max_series_per_tenant: int = Field(
+        default=1_000_000,
+        ge=1,
+        description="New series past it are rejected; `headrace tenants limit` sets a tenant's own.",
+    )
+    max_label_values: int = Field(
+        default=100_000,
+        ge=1,
+        description="Distinct values of each label of a metric; a definition's max_label_values overrides it.",
+    )
     api_host: str = Field(default="127.0.0.1", description="Where HTTP processes listen.")
+
+    @property
+    def lifecycle(self) -> LifecyclePolicy:
+        """What the settings say of retention, compression and refresh."""
+        return LifecyclePolicy(
+            raw=Keeping(self.compress_raw_after, self.raw_retention),
+            rollups={
+                "1m": Keeping(self.compress_1m_after, self.retention_1m),
+                "5m": Keeping(self.compress_5m_after, self.retention_5m),
+                "1h": Keeping(self.compress_1h_after, self.retention_1h),
+            },
+            refreshes={
+                "1m": Refresh(self.refresh_1m_every, self.refresh_1m_window, self.refresh_1m_lag),
+                "5m": Refresh(self.refresh_5m_every, self.refresh_5m_window, self.refresh_5m_lag),
+                "1h": Refresh(self.refresh_1h_every, self.refresh_1h_window, self.refresh_1h_lag),
+            },
+        )

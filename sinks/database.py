@@ -4,7 +4,7 @@ from typing import Literal
 
 import asyncpg
 
-Role = Literal["headrace_writer", "headrace_reader"]
+Role = Literal["headrace_owner", "headrace_writer", "headrace_editor", "headrace_reader"]
 
 
 async def connect_pool(

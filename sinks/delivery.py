@@ -15,7 +15,9 @@ from schemas.batches import Batch, Claim, Record, Reject, Rows, Source
 from schemas.errors import Restart
 from schemas.named_queries import load
 from sinks.copy import Connection, copy_good_rows, copy_rows
+from sinks.marks import touched
 from sinks.outages import is_row_error
+from sinks.rejections import rejections
 
 _SQL = load("sinks.sql", "ingest.sql")
 _DAY = 86_400_000_000
@@ -33,12 +35,17 @@ class Overtaken(Exception):
         self.positions = positions
 
 
+class SeriesForgotten(Exception):
+    """Series were deleted after this batch was decoded: decode it again, with nothing remembered."""
+
+
 @dataclass(frozen=True)
 class Written:
     """What a committed batch did, in samples."""
 
     stored: int
     dead_lettered: int
+    rejected: int
 
 
 Bury = Callable[[Sequence[Reject]], Awaitable[None]]
@@ -80,13 +87,14 @@ class Delivery:
         """Make a batch durable: rows, dead letters, ledger and offsets, or nothing of it.
 
         `deduplicated` are samples of these partitions that were dropped because they are stored
-        already. Raises Overtaken, Restart when the stored position lies before the batch, and what
-        asyncpg raises.
+        already. Raises Overtaken, SeriesForgotten, Restart when the stored position lies before the
+        batch, and what asyncpg raises.
         """
         await self._make_room(batch)
-        if batch.rejects and not batch.buried:
-            await bury(batch.rejects)
-            batch.buried = True
+        fresh = [reject for reject in batch.rejects if reject.place not in batch.buried]
+        if fresh:
+            await bury(fresh)
+            batch.buried |= {reject.place for reject in fresh}
         try:
             return await self._write(batch, bury, deduplicated, careful=False)
         except asyncpg.ReadOnlySQLTransactionError:
@@ -113,9 +121,8 @@ class Delivery:
         rejects = list(batch.rejects)
         samples, points = batch.samples, batch.points
         async with self._pool.acquire() as connection, connection.transaction():
-            await self._lock(connection, batch.claims)
-            if self._direct_compress:
-                await connection.execute("SET LOCAL timescaledb.enable_direct_compress_copy = on")
+            await connection.execute(_SQL["hold_off_forgetting"], self._direct_compress)
+            await self._lock(connection, batch)
             if careful:
                 samples, refused = await _store(connection, "samples", batch, samples)
                 points, more = await _store(connection, "k6_samples", batch, points)
@@ -126,6 +133,8 @@ class Delivery:
             else:
                 await copy_rows(connection, "samples", samples)
                 await copy_rows(connection, "k6_samples", points)
+            if samples.data.num_rows:
+                await connection.execute(_SQL["mark_dirty"], *touched(_micros(samples)))
             await self._count(connection, _tally(batch, samples, points, rejects, deduplicated))
             await self._count_runs(connection, batch.records, points, rejects)
             sources = sorted(batch.claims)
@@ -135,9 +144,14 @@ class Delivery:
                 *_columns(sources),
                 [batch.claims[s].end for s in sources],
             )
-        return Written(samples.data.num_rows + points.data.num_rows, len(rejects))
+            if batch.refusals:
+                # Last: the row of a tenant is every worker's, and held until the commit.
+                await connection.execute(_SQL["count_rejections"], *rejections(batch.refusals))
+        rejected = sum(refusal.samples for refusal in batch.refusals)
+        return Written(samples.data.num_rows + points.data.num_rows, len(rejects), rejected)
 
-    async def _lock(self, connection: Connection, claims: dict[Source, Claim]) -> None:
+    async def _lock(self, connection: Connection, batch: Batch) -> None:
+        claims = batch.claims
         rows = await connection.fetch(
             _SQL["lock_positions"], self._group, *_columns(sorted(claims))
         )
@@ -151,6 +165,8 @@ class Delivery:
                 f"The stored position of {behind} lies before what was read: the database was put back "
                 "to an earlier state. Start again from its positions."
             )
+        if any(row["series_epoch"] != batch.series_epoch for row in rows):
+            raise SeriesForgotten
 
     async def _end_stalled_writer(self, claims: dict[Source, Claim]) -> None:
         """End the session that holds our rows and gives the database nothing to do.
@@ -182,7 +198,7 @@ class Delivery:
 
     async def _count(self, connection: Connection, tally: dict[Source, Counter[str]]) -> None:
         sources = sorted(tally)
-        fields = ("received", "stored", "deduplicated", "dead_lettered", "lost")
+        fields = ("received", "stored", "deduplicated", "dead_lettered", "rejected", "lost")
         await connection.execute(
             _SQL["count_in_ledger"],
             self._group,
@@ -262,6 +278,8 @@ def _tally(
                 tally[_source(batch.records[index])]["stored"] += count
     for reject in rejects:
         tally[_source(reject.record)]["dead_lettered"] += 1
+    for refusal in batch.refusals:
+        tally[_source(refusal.record)]["rejected"] += refusal.samples
     for source, count in deduplicated.items():
         tally[source]["deduplicated"] += count
     for counter in tally.values():

@@ -7,19 +7,18 @@ that producers need not stop because the store of keys did.
 import asyncio
 import logging
 import re
-import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
-from typing import TypeAlias, TypeVar
+from datetime import datetime, timedelta
+from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
 import asyncpg
 
 from schemas.errors import Invalid, Temporary
-from schemas.keys import Credential, Scope, key_hash
+from schemas.keys import ID_DIGITS, PREFIX, Credential, Scope, key_hash, new_key
 from schemas.named_queries import load
 from sinks.outages import OUTAGE
 
@@ -27,12 +26,11 @@ Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 _LOG = logging.getLogger(__name__)
 _SQL = load("sinks.sql", "keys.sql")
-_ID_DIGITS = 12
 _ID = re.compile(r"[0-9a-f]{8,64}")
 _T = TypeVar("_T")
 
-PREFIX = "hr_"
-"""Begins every key, so that secret scanners and people recognise one."""
+GRACE = timedelta(hours=24)
+"""How long a rotated key still works, unless the caller says."""
 
 
 @dataclass(frozen=True)
@@ -200,7 +198,7 @@ class Tenants:
             Invalid: there is no such tenant.
         """
         owner = await self._get(tenant)
-        key = PREFIX + secrets.token_urlsafe(32)
+        key = new_key()
         await self._pool.execute(
             _SQL["create_key"], key_hash(key), owner.tenant_id, sorted(set(scopes)), expires_at
         )
@@ -212,7 +210,7 @@ class Tenants:
         rows = await self._pool.fetch(_SQL["list_keys"], tenant)
         return [
             KeyFacts(
-                row["hash"][:_ID_DIGITS],
+                row["hash"][:ID_DIGITS],
                 tuple(row["scopes"]),
                 row["created_at"],
                 row["expires_at"],
@@ -229,15 +227,25 @@ class Tenants:
         Raises:
             Invalid: no key is meant by this, or more than one.
         """
-        given = key_or_id
-        digits = key_hash(given).hex() if given.startswith(PREFIX) else given.lower()
-        if not _ID.fullmatch(digits):
-            raise Invalid("bad_key", f"{given!r} is neither a key ({PREFIX}…) nor the id of one.")
-        rows = await self._pool.fetch(_SQL["revoke_key"], digits)
-        if len(rows) != 1:
-            problem = "No key has" if not rows else "Several keys have"
-            raise Invalid("unknown_key", f"{problem} the id {digits[:_ID_DIGITS]}.")
-        return str(rows[0]["hash"][:_ID_DIGITS])
+        digits = _digits(key_or_id)
+        return _only(
+            await self._pool.fetch(_SQL["revoke_key"], digits),
+            f"key has the id {digits[:ID_DIGITS]}",
+        )
+
+    async def rotate(self, key_or_id: str, grace: timedelta = GRACE) -> str:
+        """Make and return a key with the scopes of this one, and as long a life.
+
+        The old key, given itself or its id, still works for `grace`: time to hand the new one out.
+
+        Raises:
+            Invalid: no good key is meant by this, or more than one.
+        """
+        key = new_key()
+        digits = _digits(key_or_id)
+        rows = await self._pool.fetch(_SQL["rotate_key"], digits, key_hash(key), grace)
+        _only(rows, f"good key has the id {digits[:ID_DIGITS]}")
+        return key
 
     async def _get(self, name: str) -> Tenant:
         row = await self._pool.fetchrow(_SQL["get_tenant"], name)
@@ -247,3 +255,17 @@ class Tenants:
                 f"There is no tenant {name!r}. Make it: headrace tenants create {name}",
             )
         return Tenant(**row)
+
+
+def _digits(key_or_id: str) -> str:
+    digits = key_hash(key_or_id).hex() if key_or_id.startswith(PREFIX) else key_or_id.lower()
+    if not _ID.fullmatch(digits):
+        raise Invalid("bad_key", f"{key_or_id!r} is neither a key ({PREFIX}…) nor the id of one.")
+    return digits
+
+
+def _only(rows: list[Any], what: str) -> str:
+    """The id of the one key that was found."""
+    if len(rows) != 1:
+        raise Invalid("unknown_key", f"{'More than one' if rows else 'No'} {what}.")
+    return str(rows[0]["hash"][:ID_DIGITS])

@@ -59,17 +59,33 @@ class Bench:
         row = await self.pool.fetchrow(
             "SELECT coalesce(sum(received), 0)::bigint AS received, coalesce(sum(stored), 0)::bigint AS stored,"
             " coalesce(sum(deduplicated), 0)::bigint AS deduplicated,"
-            " coalesce(sum(dead_lettered), 0)::bigint AS dead_lettered, coalesce(sum(lost), 0)::bigint AS lost"
+            " coalesce(sum(dead_lettered), 0)::bigint AS dead_lettered,"
+            " coalesce(sum(rejected), 0)::bigint AS rejected, coalesce(sum(lost), 0)::bigint AS lost"
             " FROM ledger"
         )
         return dict(row)
 
-    async def arrived(self, samples: int, dead_lettered: int = 0) -> dict[str, int]:
+    async def arrived(
+        self, samples: int, dead_lettered: int = 0, rejected: int = 0
+    ) -> dict[str, int]:
         """Wait until the ledger counts so many samples, and return it."""
         async with asyncio.timeout(ARRIVES_WITHIN):
             while True:
                 ledger = await self.ledger()
-                if ledger["stored"] >= samples and ledger["dead_lettered"] >= dead_lettered:
+                if (
+                    ledger["stored"] >= samples
+                    and ledger["dead_lettered"] >= dead_lettered
+                    and ledger["rejected"] >= rejected
+                ):
+                    return ledger
+                await asyncio.sleep(0.05)
+
+    async def handled(self, samples: int) -> dict[str, int]:
+        """Wait until so many samples are stored, dead-lettered or rejected, and return the ledger."""
+        async with asyncio.timeout(ARRIVES_WITHIN):
+            while True:
+                ledger = await self.ledger()
+                if ledger["received"] - ledger["deduplicated"] >= samples:
                     return ledger
                 await asyncio.sleep(0.05)
 

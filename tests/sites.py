@@ -27,8 +27,8 @@ MINUTE = timedelta(minutes=1)
 class Site:
     """A migrated database with two tenants, and the API over it.
 
-    `database` is what the API reads with, over a pool of one connection: every request gets the
-    one that the request before it had.
+    `database` is what the API reads and writes with, over pools of one connection: every request gets
+    the one that the request before it had.
     """
 
     admin: Pool
@@ -37,17 +37,26 @@ class Site:
     client: httpx.AsyncClient
     tenants: dict[str, UUID] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
+    admin_keys: dict[str, str] = field(default_factory=dict)
 
     async def add_tenant(self, name: str) -> None:
-        """Make a tenant with a key that may read."""
+        """Make a tenant with a key that may read, and one that may administer."""
         tenants = Tenants(self.admin)
         tenant, _ = await tenants.create(name)
         self.tenants[name] = tenant.tenant_id
         self.keys[name] = await tenants.create_key(name, ["read"])
+        self.admin_keys[name] = await tenants.create_key(name, ["admin"])
 
     async def get(self, path: str, who: str = "acme", **parameters: Any) -> httpx.Response:
         """Ask the API as a tenant."""
         return await self.client.get(path, params=parameters, headers={"X-API-Key": self.keys[who]})
+
+    async def manage(
+        self, method: str, path: str, who: str = "acme", **request: Any
+    ) -> httpx.Response:
+        """Ask the API as a tenant's admin; `request` is httpx's (json, params, headers)."""
+        headers = {"X-API-Key": self.admin_keys[who], **request.pop("headers", {})}
+        return await self.client.request(method, path, headers=headers, **request)
 
     async def store(
         self, who: str, name: str, labels: dict[str, str], *points: tuple[datetime, Any]
@@ -56,9 +65,7 @@ class Site:
         tenant = self.tenants[who]
         series = canonical(tenant, name, msgspec.json.encode(labels))
         series_id = await self.admin.fetchval(
-            "INSERT INTO series (tenant_id, name, labels, fingerprint) VALUES ($1, $2, $3, $4) "
-            "ON CONFLICT (tenant_id, fingerprint) DO UPDATE SET name = excluded.name "
-            "RETURNING series_id",
+            "SELECT series_id FROM add_series($1, ARRAY[$2], ARRAY[$3], ARRAY[$4::bytea], 1000000, 1000000)",
             *series,
         )
         await self.admin.execute(
@@ -75,6 +82,11 @@ class Site:
             for at, value in points
         ]
         await self.admin.executemany("INSERT INTO samples VALUES ($1, $2, $3, $4, $5)", rows)
+        await self.admin.executemany(
+            "INSERT INTO rollup_dirty (level, begin_at, end_at) SELECT 'raw', m, m + interval '1 minute' "
+            "FROM date_bin('1 minute', $1::timestamptz, 'epoch') m",
+            [(at,) for at, _ in points],
+        )
 
 
 @asynccontextmanager
@@ -87,8 +99,14 @@ async def serving(dsn: str, statement_timeout: float = 10.0) -> AsyncIterator[Si
             application="test",
             max_size=1,
         ) as pool,
+        await connect_pool(
+            dsn,
+            role="headrace_editor",
+            application="test",
+            max_size=1,
+        ) as editors,
     ):
-        database = TenantDatabase(pool, statement_timeout)
+        database = TenantDatabase(pool, statement_timeout, editors)
         registry = CollectorRegistry()
         api = create_api(DatabaseKeyring(pool), database, registry=registry, clock=lambda: NOW)
         transport = httpx.ASGITransport(Measured(api, registry), raise_app_exceptions=False)

@@ -12,12 +12,21 @@ from deploy.cli.context import resolve
 from deploy.http import listen, serve
 from query.api import create_api
 from query.database import TenantDatabase
+from query.parts import Limits
+from query.routing import Retention
+from query.shares import Shares
 from schemas.settings import Settings
 from sinks.database import connect_pool
 from sinks.keys import DatabaseKeyring
 
 PORT = 21090
-_CONNECTIONS = 8
+_CONNECTIONS = 12
+_SHARE = 8
+"""Connections of one tenant, however much it asks: the others' requests find some."""
+_EDITORS = 2
+"""Definitions, keys and deletions are few."""
+_KEYS = 2
+"""Look-ups of keys must not wait behind queries."""
 
 
 def register(app: typer.Typer) -> None:
@@ -39,9 +48,9 @@ def run(
         ),
     ] = 10.0,
 ) -> None:
-    """Answer questions about metrics and runs, over HTTP.
+    """Answer questions about metrics and runs, and manage definitions and keys, over HTTP.
 
-    Needs an API key of scope read. Starts while the database is away, and is ready when it is back.
+    Needs an API key of scope read, for changes of scope admin. Starts while the database is away, and is ready when it is back.
 
         headrace api
         curl -H "X-API-Key: $KEY" localhost:21090/api/v1/metrics/names
@@ -51,15 +60,27 @@ def run(
     logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s %(message)s")
     database = resolve(settings, "database").database
     listener = listen(settings.api_host, PORT + settings.port_offset if port is None else port)
-    uvloop.run(_run(database, listener, statement_timeout))
+    uvloop.run(_run(settings, database, listener, statement_timeout))
 
 
-async def _run(dsn: str, listener: socket.socket, statement_timeout: float) -> None:
+async def _run(
+    settings: Settings, dsn: str, listener: socket.socket, statement_timeout: float
+) -> None:
     pool = await connect_pool(dsn, role="headrace_reader", application="api", max_size=_CONNECTIONS)
+    keys = await connect_pool(dsn, role="headrace_reader", application="api", max_size=_KEYS)
+    editors = await connect_pool(dsn, role="headrace_editor", application="api", max_size=_EDITORS)
     try:
         registry = CollectorRegistry()
-        database = TenantDatabase(pool, statement_timeout)
-        api = create_api(DatabaseKeyring(pool), database, registry=registry)
+        database = TenantDatabase(pool, statement_timeout, editors, shares=Shares(_SHARE))
+        api = create_api(
+            DatabaseKeyring(keys),
+            database,
+            registry=registry,
+            limits=Limits(settings.max_series_per_tenant, settings.max_label_values),
+            retention=Retention.of(settings.lifecycle),
+        )
         await serve(api, listener, "query API", registry, database.check)
     finally:
-        pool.terminate()  # it only reads, and a database that hangs must not hold us up
+        # Whoever waits has had its time, and a database that hangs must not hold us up.
+        for one in (pool, keys, editors):
+            one.terminate()

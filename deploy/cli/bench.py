@@ -3,9 +3,9 @@
 import asyncio
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import psycopg
 import typer
@@ -13,13 +13,18 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from deploy.bench import query as queries
 from deploy.bench.ingest import Result, bench_ingest
+from deploy.bench.query_load import Report
+from deploy.bench.query_mix import METRICS
 from deploy.bench.workload import Shape
-from deploy.cli.context import Endpoints, resolve
+from deploy.cli.context import Endpoints, Need, resolve
 from deploy.local.stack import Stack
 from schemas.errors import Permanent, Temporary
 from schemas.settings import EMBEDDED, Settings
 from sinks.outages import OUTAGE, classify
+
+_T = TypeVar("_T")
 
 bench = typer.Typer(
     help="Measure this machine. Each benchmark makes and removes its own topic and database.",
@@ -30,10 +35,6 @@ bench = typer.Typer(
 def register(app: typer.Typer) -> None:
     """Add the commands to the CLI."""
     app.add_typer(bench, name="bench")
-
-
-# One command alone would become `headrace bench` itself.
-bench.callback()(lambda: None)
 
 
 @bench.command("ingest")
@@ -58,9 +59,73 @@ def ingest(
     """
     if samples % 1000:
         raise Permanent("--samples must be a multiple of 1,000: an Arrow record carries so many.")
+    result = _measured(
+        lambda at, report: bench_ingest(at.kafka, at.database, shape, samples, report),
+        "kafka",
+        "database",
+    )
+    if as_json:
+        print(json.dumps(dataclasses.asdict(result)))
+    else:
+        Console().print(_table(result))
+
+
+@bench.command("query")
+def query(
+    *,
+    days: Annotated[int, typer.Option(min=1, max=365, help="How long the history is.")] = 30,
+    series: Annotated[
+        int, typer.Option(min=len(METRICS), help="How many series, a sample every 10 s of each.")
+    ] = 1000,
+    rounds: Annotated[
+        int, typer.Option(min=1, help="How often each panel of the mix is asked for.")
+    ] = 100,
+    concurrency: Annotated[
+        int, typer.Option(min=1, max=64, help="How many requests are under way at a time.")
+    ] = 8,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Ask the query API for the panels of a dashboard, over a month of history.
+
+    Loads the history into a database of its own, rolls it up, and asks the real API process. Rows read
+    are the database's own count, for each panel and for the same answer from raw samples; the answers
+    are compared, and where they differ the exit code is 1. 30 days of 100 series take 5 minutes and
+    4 GB, of 1,000 series (259M samples) ten times as much.
+
+        headrace bench query --series 100
+        headrace bench query --days 7 --series 100 --json
+    """
+    if series % len(METRICS):
+        raise Permanent(
+            f"--series must be a multiple of {len(METRICS)}: so many metrics they have."
+        )
+    result = _measured(
+        lambda at, report: queries.bench_query(
+            at.database,
+            days=days,
+            series=series,
+            rounds=rounds,
+            concurrency=concurrency,
+            policy=Settings().lifecycle,
+            report=report,
+        ),
+        "database",
+    )
+    if as_json:
+        print(json.dumps(dataclasses.asdict(result)))
+    else:
+        Console().print(_query_table(result))
+    for difference in result.differences:
+        Console(stderr=True).print(f"[red]differs[/] {difference}", highlight=False)
+    if result.differences:
+        raise typer.Exit(1)
+
+
+def _measured(measure: Callable[[Endpoints, Report], Awaitable[_T]], *needs: Need) -> _T:
+    """Run a benchmark on the servers that it needs, with a line of progress."""
     console = Console(stderr=True)
     with (
-        _servers(Settings(), console) as endpoints,
+        _servers(Settings(), console, needs) as endpoints,
         Progress(console=console, transient=True) as progress,
     ):
         task = progress.add_task("preparing", total=None)
@@ -68,34 +133,31 @@ def ingest(
         def report(what: str, done: int, total: int) -> None:
             progress.update(task, description=what, completed=done, total=total)
 
+        async def run() -> _T:
+            return await measure(endpoints, report)
+
         try:
-            result = asyncio.run(
-                bench_ingest(endpoints.kafka, endpoints.database, shape, samples, report)
-            )
+            return asyncio.run(run())
         except psycopg.Error as error:
             raise Temporary(f"The database can't be used: {error}") from error
         except OUTAGE as error:
             raise classify(error) from error
-    if as_json:
-        print(json.dumps(dataclasses.asdict(result)))
-    else:
-        Console().print(_table(result))
 
 
 @contextmanager
-def _servers(settings: Settings, console: Console) -> Iterator[Endpoints]:
+def _servers(settings: Settings, console: Console, needs: Sequence[Need]) -> Iterator[Endpoints]:
     """The servers to measure on: those that run, else a private stack that is gone afterwards."""
-    wanted = EMBEDDED in (settings.kafka, settings.database)
+    wanted = EMBEDDED in [getattr(settings, need) for need in needs]
     if not wanted or Stack.from_settings(settings).state() is not None:
-        yield resolve(settings, "kafka", "database")
+        yield resolve(settings, *needs)
         return
-    with console.status("starting Kafka and PostgreSQL for this benchmark"):
+    with console.status("starting servers for this benchmark"):
         private = Stack(
             settings.home / "bench",
             "auto",
             runtime=settings.runtime or settings.home / "runtime",
             services_only=True,
-            kafka=settings.kafka,
+            kafka=settings.kafka if "kafka" in needs else "unused:0",
             database=settings.database,
             temporal="unused:0",
         )
@@ -117,4 +179,25 @@ def _table(result: Result) -> Table:
     table.add_row("CPU of the process", f"{result.cpu_seconds} s")
     table.add_row("peak memory of the process", f"{result.peak_rss_mb} MB")
     table.add_row("bytes a sample on disk", f"{result.bytes_per_sample}")
+    return table
+
+
+def _query_table(result: queries.Result) -> Table:
+    table = Table(
+        title=f"{result.days} days of {result.series} series, {result.storage}",
+        caption=f"mix: p50 [bold]{result.mix.p50_ms}[/], p95 [bold]{result.mix.p95_ms}[/], "
+        f"p99 [bold]{result.mix.p99_ms}[/] ms",
+    )
+    table.add_column("panel")
+    for name in ("p95, ms", "rows read", "from raw", "times fewer"):
+        table.add_column(name, justify="right")
+    for name, panel in result.queries.items():
+        raw = panel.rows_read_raw
+        table.add_row(
+            name,
+            f"{panel.p95_ms}",
+            f"{panel.rows_read:,}",
+            "" if raw is None else f"{raw:,}",
+            "" if raw is None else f"{raw / max(panel.rows_read, 1):,.0f}",
+        )
     return table

@@ -15,6 +15,7 @@ from deploy.probes import serve_probes
 from deploy.signals import until_stopped
 from schemas.settings import Settings
 from schemas.window import Window
+from sinks.series import Limits
 
 PORT = 21091
 
@@ -88,6 +89,7 @@ async def _run(settings: Settings, port: int) -> None:
         topics=topics(settings),
         group=settings.consumer_group,
         window=Window(settings.raw_retention, settings.clock_skew),
+        limits=Limits(settings.max_series_per_tenant, settings.max_label_values),
     )
     registry, process = CollectorRegistry(), _Process()
     # The port first: a probe must find us alive while we wait, and a taken port is told at once.

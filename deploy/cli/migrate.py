@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import sys
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -12,7 +14,10 @@ from deploy.cli.context import Endpoints, resolve, topics
 from producers.topics import TopicState, create_topics
 from schemas.errors import Permanent
 from schemas.settings import Settings
+from sinks.database import connect_pool
+from sinks.lifecycle.maintenance import open_lifecycle
 from sinks.migrate import Plan, migrate, plan
+from sinks.outages import OUTAGE, classify
 
 
 def register(app: typer.Typer) -> None:
@@ -34,7 +39,8 @@ def run(
     """Bring the database to the newest schema and make the topics that are missing.
 
     Safe to repeat, and to run twice at once. The storage mode (TimescaleDB or plain PostgreSQL) is
-    found the first time and recorded.
+    found the first time and recorded. Retention, compression and refresh policies follow the settings:
+    run it again when those change.
 
         headrace migrate                 # forward to the newest version
         headrace migrate --plan          # what that would do
@@ -51,8 +57,23 @@ def run(
         _print(found, [], as_json=as_json, show=True)
         return
     found = migrate(endpoints.database, to=to, rollback=rollback)
-    made = [] if to is not None or rollback else _make_topics(settings, endpoints)
+    made = []
+    if to is None and not rollback:
+        asyncio.run(_prepare(settings, endpoints))
+        made = _make_topics(settings, endpoints)
     _print(found, made, as_json=as_json, show=False)
+
+
+async def _prepare(settings: Settings, endpoints: Endpoints) -> None:
+    """Make TimescaleDB's jobs follow the settings, or PostgreSQL's partitions of the next days."""
+    try:
+        async with await connect_pool(
+            endpoints.database, role="headrace_owner", application="migrate"
+        ) as pool:
+            lifecycle = await open_lifecycle(pool, settings.lifecycle)
+            await lifecycle.ensure(datetime.now(UTC), lambda words: print(words, file=sys.stderr))
+    except OUTAGE as error:
+        raise classify(error) from error
 
 
 def _make_topics(settings: Settings, endpoints: Endpoints) -> list[TopicState]:

@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import msgspec
 import pydantic
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from deploy.local import checks, display
 from deploy.local import logs as stack_logs
@@ -96,7 +96,7 @@ def down() -> None:
 
 
 def status(*, as_json: Json = False) -> None:
-    """Show what runs where.
+    """Show what runs where, and how the maintenance of what is stored went last.
 
     Exit code 0: all is ready; 1: something is not; 3: nothing runs. The JSON has the addresses
     with their passwords:
@@ -105,14 +105,19 @@ def status(*, as_json: Json = False) -> None:
     """
     with _explained():
         state = _stack().state()
+        upkeep = None if state is None else _upkeep(state)
         if as_json:
             facts = msgspec.to_builtins(state) if state else {}
             running = {"running": state is not None, "ready": bool(state and state.ready)}
+            if upkeep:
+                facts["maintenance"] = upkeep[0]
             print(msgspec.json.format(msgspec.json.encode({**running, **facts})).decode())
         elif state is None:
             print("Nothing runs here. Start it: headrace up")
         else:
             Console().print(display.table(state))
+            if upkeep:
+                Console().print("", upkeep[1], sep="\n")
     if state is None:
         raise typer.Exit(NOT_RUNNING)
     if not state.ready:
@@ -161,6 +166,17 @@ def doctor(*, as_json: Json = False) -> None:
             Console().print(display.findings(found))
     if not all(check.ok or not check.needed for check in found):
         raise typer.Exit(DEGRADED)
+
+
+def _upkeep(state: State) -> tuple[object, RenderableType] | None:
+    """Maintenance, for JSON and for people; None where no worker runs that would do it."""
+    if not any(service.name == "worker" for service in state.services):
+        return None
+    # Temporal's client takes half a second to import, and only a running stack has use for it.
+    from deploy.cli import upkeep  # noqa: PLC0415
+
+    found = upkeep.read(Settings(), state.endpoints.temporal)
+    return upkeep.facts(found), upkeep.table(found)
 
 
 def _stack(port_offset: int | None = None, *, services_only: bool = False) -> Stack:

@@ -1,8 +1,9 @@
-"""`headrace tenants`: tenants and their API keys."""
+"""`headrace tenants`: tenants, their limits and their API keys."""
 
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, TypeVar
@@ -11,11 +12,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from deploy.cli import deletions
 from deploy.cli.context import resolve
 from schemas.keys import Scope
 from schemas.settings import Settings
+from sinks.cardinality import limit_series
 from sinks.database import connect_pool
-from sinks.keys import KeyFacts, Tenants
+from sinks.keys import GRACE, KeyFacts, Pool, Tenants
 from sinks.outages import OUTAGE, classify
 
 _T = TypeVar("_T")
@@ -34,14 +37,23 @@ class ScopeChoice(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the CLI."""
-    tenants = typer.Typer(help="Make tenants and their API keys.", no_args_is_help=True)
-    keys = typer.Typer(help="Make, show and revoke API keys.", no_args_is_help=True)
+    tenants = typer.Typer(
+        help="Make, limit and delete tenants; make their API keys.", no_args_is_help=True
+    )
+    keys = typer.Typer(help="Make, show, rotate and revoke API keys.", no_args_is_help=True)
+    metrics = typer.Typer(help="Delete a tenant's metrics.", no_args_is_help=True)
+    metrics.callback()(lambda: None)  # one command alone would become `tenants metrics` itself
     tenants.command("create")(create)
     tenants.command("list")(list_all)
+    tenants.command("limit")(limit)
+    tenants.command("delete")(deletions.delete_tenant)
     keys.command("create")(create_key)
     keys.command("list")(list_keys)
     keys.command("revoke")(revoke_key)
+    keys.command("rotate")(rotate_key)
+    metrics.command("delete")(deletions.delete_metric)
     tenants.add_typer(keys, name="keys")
+    tenants.add_typer(metrics, name="metrics")
     app.add_typer(tenants, name="tenants")
 
 
@@ -68,6 +80,30 @@ def list_all(*, as_json: AsJson = False) -> None:
         for t in _administer(lambda tenants: tenants.tenants())
     ]
     _print("tenants", rows, as_json=as_json)
+
+
+def limit(
+    name: Name,
+    *,
+    max_series: Annotated[
+        int | None, typer.Option(min=1, help="Series at the most. [that of the settings]")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Set how many series a tenant may have, or go back to the limit of the settings.
+
+    Series past a limit that is lowered stay; new ones are rejected. Running ingest processes heed it
+    within two seconds.
+
+        headrace tenants limit acme --max-series 50000
+        headrace tenants limit acme
+    """
+    facts = _within(lambda pool: limit_series(pool, name, max_series))
+    if as_json:
+        print(json.dumps(asdict(facts)))
+    else:
+        told = "the limit of the settings" if facts.max_series is None else f"{facts.max_series:,}"
+        print(f"{facts.tenant}: {facts.series:,} series, at most {told}")
 
 
 def create_key(
@@ -112,7 +148,30 @@ def revoke_key(
     print(json.dumps({"revoked": revoked}) if as_json else f"revoked {revoked}")
 
 
+def rotate_key(
+    key: Annotated[
+        str, typer.Argument(help="The key's id (of `keys list`), or the key.", show_default=False)
+    ],
+    *,
+    grace: Annotated[
+        int, typer.Option(min=0, max=525_600, help="Minutes that the old key still works.")
+    ] = int(GRACE.total_seconds() // 60),
+    as_json: AsJson = False,
+) -> None:
+    """Make a key with the scopes of this one and print it; the old one ends after the grace.
+
+    headrace tenants keys rotate 1f6b0c9d22aa --grace 60
+    """
+    made = _administer(lambda tenants: tenants.rotate(key, timedelta(minutes=grace)))
+    facts = {"key": made, "old_key_works_minutes": grace}
+    print(json.dumps(facts) if as_json else made)
+
+
 def _administer(act: Callable[[Tenants], Awaitable[_T]]) -> _T:
+    return _within(lambda pool: act(Tenants(pool)))
+
+
+def _within(act: Callable[[Pool], Awaitable[_T]]) -> _T:
     async def within() -> _T:
         try:
             async with await connect_pool(
@@ -121,7 +180,7 @@ def _administer(act: Callable[[Tenants], Awaitable[_T]]) -> _T:
                 application="tenants",
                 max_size=1,
             ) as pool:
-                return await act(Tenants(pool))
+                return await act(pool)
         except OUTAGE as error:
             raise classify(error) from error
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, TypeVar
 
 import asyncpg
@@ -21,9 +21,12 @@ from deploy.signals import until_stopped
 from producers.kafka import make_producer
 from schemas.errors import HeadraceError, Permanent
 from schemas.settings import Settings
-from sinks.database import connect_pool
-from sinks.outages import OUTAGE, classify
+from sinks.database import Role, connect_pool
+from sinks.lifecycle.maintenance import Maintenance, open_lifecycle
 from sinks.runs import RunStore
+from workflows.maintenance.activities import MaintenanceActivities
+from workflows.maintenance.schedule import put_right
+from workflows.maintenance.workflow import MaintenanceWorkflow
 from workflows.metrics import Metrics
 from workflows.post_test.activities import PostTestActivities
 from workflows.post_test.start import PostTestStarter
@@ -59,9 +62,12 @@ def run(
         typer.Option(min=0, max=65535, help=f"Of /healthz, /readyz and /metrics. [{PORT}]"),
     ] = None,
 ) -> None:
-    """Run workflows: after a load test, aggregate it, judge its thresholds, delete its raw points.
+    """Run workflows: the steps after a load test, and the maintenance of what is stored.
 
-    Run one or several; each run is worked on once. Waits for Kafka, the database and Temporal where
+    After a test: aggregate it, judge its thresholds, delete its raw points. Every minute: refresh the
+    rollups; every hour: drop and compact what is old enough (headrace storage).
+
+    Run one or several; each step is worked on once. Waits for Kafka, the database and Temporal where
     they are away, and goes on where a killed worker left off.
 
         headrace worker
@@ -99,16 +105,20 @@ class WorkerProcess:
 
     async def run(self) -> None:
         """Work until cancelled. Raises Permanent for what only a person can mend."""
-        pool = await _persist("the database", self._connect_database)
+        # One more for the events and one for the probe.
+        pool = await self._connect_database("headrace_writer", _ACTIVITIES + 2)
+        # The rounds of both schedules at once, and what each records of itself.
+        owners = await self._connect_database("headrace_owner", 4)
         try:
             self._runs = RunStore(pool)
             await _persist("the database", self._runs.check)
             self._client = await _persist("Temporal", self._connect_temporal)
-            await self._work(self._runs, self._client)
+            await self._work(self._runs, self._client, owners)
         finally:
             self._runs = None
             # Closing waits for statements in hand; their transactions roll back when cut off.
             pool.terminate()
+            owners.terminate()
 
     async def ready(self) -> dict[str, bool]:
         """What readiness depends on."""
@@ -118,10 +128,19 @@ class WorkerProcess:
             "kafka": self._events is not None and self._events.consuming,
         }
 
-    async def _work(self, runs: RunStore, client: Client) -> None:
+    async def _work(
+        self, runs: RunStore, client: Client, owners: "asyncpg.Pool[asyncpg.Record]"
+    ) -> None:
         names = topics(self._settings)
         steps = PostTestActivities(runs, self._metrics)
         queue = names.prefix + TASK_QUEUE
+        lifecycle = await _persist(
+            "the database", lambda: open_lifecycle(owners, self._settings.lifecycle)
+        )
+        maintenance = Maintenance(owners, lifecycle, lambda: datetime.now(UTC))
+        await _persist(
+            "Temporal", lambda: put_right(client, queue, self._settings.maintenance_interval)
+        )
         starter = PostTestStarter(client, queue, self._settings.consumer_group)
         self._events = RunEvents(
             topic=names.run_events,
@@ -146,24 +165,20 @@ class WorkerProcess:
         async with Worker(
             client,
             task_queue=queue,
-            workflows=[PostTestWorkflow],
-            activities=steps.all,
+            workflows=[PostTestWorkflow, MaintenanceWorkflow],
+            activities=[*steps.all, *MaintenanceActivities(maintenance, self._metrics).all],
             max_concurrent_activities=_ACTIVITIES,
             graceful_shutdown_timeout=_FINISH_WITHIN,
         ):
             await self._events.run()
 
-    async def _connect_database(self) -> "asyncpg.Pool[asyncpg.Record]":
-        try:
-            return await connect_pool(
-                self._endpoints.database,
-                role="headrace_writer",
-                application="worker",
-                # One more for the events and one for the probe.
-                max_size=_ACTIVITIES + 2,
-            )
-        except OUTAGE as error:
-            raise classify(error) from error
+    async def _connect_database(self, role: Role, max_size: int) -> "asyncpg.Pool[asyncpg.Record]":
+        return await _persist(
+            "the database",
+            lambda: connect_pool(
+                self._endpoints.database, role=role, application="worker", max_size=max_size
+            ),
+        )
 
     async def _connect_temporal(self) -> Client:
         return await Client.connect(

@@ -17,7 +17,7 @@ from producers.gateway.series import RawSeriesCache
 from schemas import timestamps
 from schemas.envelopes import NO_LABELS, UNREADABLE, LooseSample, readable
 from schemas.errors import Invalid
-from schemas.samples import Value, check_source, check_value
+from schemas.samples import MAX_MAGNITUDE, Value, check_source, check_value
 from schemas.window import Window
 
 
@@ -109,7 +109,8 @@ class Reader:
         labels = self._series.labels
         millis = now // 1000
         for sample in batch.metrics:
-            if type(sample.value) is not float:  # JSON has no number that is not finite
+            # JSON has no number that is not finite.
+            if type(sample.value) is not float or abs(sample.value) > MAX_MAGNITUDE:
                 check_value(sample.value)
             if sample.source:
                 check_source(sample.source)

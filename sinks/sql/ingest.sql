@@ -9,14 +9,13 @@ FROM unnest($1::uuid[], $2::bytea[]) AS wanted (tenant_id, fingerprint)
 JOIN series s USING (tenant_id, fingerprint)
 
 -- name: add_series
--- New series: $1 tenant ids, $2 names, $3 labels, $4 fingerprints. Another writer may have added some.
--- Sorted, because two writers that add the same series in different orders would deadlock.
-INSERT INTO series (tenant_id, name, labels, fingerprint)
-SELECT tenant_id, name, labels::jsonb, fingerprint
-FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[])
-    AS wanted (tenant_id, name, labels, fingerprint)
-ORDER BY tenant_id, fingerprint
-ON CONFLICT (tenant_id, fingerprint) DO NOTHING
+-- New series of a tenant, within its limits: $1 tenant id, $2 names, $3 labels, $4 fingerprints, $5 series
+-- of a tenant and $6 values of a label at the most, where it has no limits of its own.
+SELECT fingerprint, series_id, refused, at_most FROM add_series($1, $2, $3, $4, $5, $6)
+
+-- name: series_epoch
+-- Grows with each deletion of series.
+SELECT epoch FROM series_epoch
 
 -- name: ensure_samples
 -- Partitions for these days (a no-op where chunks make themselves).
@@ -40,14 +39,19 @@ SELECT $1, topic, partition, next_offset
 FROM unnest($2::text[], $3::int[], $4::bigint[]) AS opened (topic, partition, next_offset)
 ON CONFLICT DO NOTHING
 
+-- name: hold_off_forgetting
+-- Until the transaction ends, no series is deleted: $1 lets the columnstore take COPY as it comes.
+SELECT pg_advisory_xact_lock_shared(hashtext('headrace.forget')),
+    CASE WHEN $1 THEN set_config('timescaledb.enable_direct_compress_copy', 'on', true) END
+
 -- name: lock_positions
 -- Takes the rows that a batch moves: a second writer of the same partition waits here, then sees that
 -- it was overtaken. In a fixed order, because batches of several partitions would deadlock otherwise.
-SELECT topic, partition, next_offset
+SELECT topic, partition, next_offset, (SELECT epoch FROM series_epoch) AS series_epoch
 FROM ingest_offsets
 WHERE consumer_group = $1 AND (topic, partition) IN (SELECT * FROM unnest($2::text[], $3::int[]))
 ORDER BY topic, partition
-FOR UPDATE
+FOR UPDATE OF ingest_offsets
 
 -- name: holders
 -- Transactions that were the last to lock these rows: $1 group, $2 topics, $3 partitions.
@@ -76,20 +80,42 @@ UPDATE ingest_offsets
 SET next_offset = $4, epoch = epoch + $5::int, updated_at = now()
 WHERE consumer_group = $1 AND topic = $2 AND partition = $3
 
+-- name: mark_dirty
+-- Minutes whose samples changed: $1 first microseconds, $2 last ones + 1, both since the epoch.
+INSERT INTO rollup_dirty (level, begin_at, end_at)
+SELECT 'raw', 'epoch'::timestamptz + first * interval '1 us', 'epoch'::timestamptz + last * interval '1 us'
+FROM unnest($1::bigint[], $2::bigint[]) AS run (first, last)
+
 -- name: count_in_ledger
 -- $1 group, $2 topics, $3 partitions, then counts of samples: $4 received, $5 stored, $6 deduplicated,
--- $7 dead-lettered; $8 records lost.
-INSERT INTO ledger AS l (consumer_group, topic, partition, minute, received, stored, deduplicated, dead_lettered, lost)
-SELECT $1, topic, partition, date_trunc('minute', now()), received, stored, deduplicated, dead_lettered, lost
-FROM unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[])
-    AS counted (topic, partition, received, stored, deduplicated, dead_lettered, lost)
+-- $7 dead-lettered, $8 rejected; $9 records lost.
+INSERT INTO ledger AS l
+    (consumer_group, topic, partition, minute, received, stored, deduplicated, dead_lettered, rejected, lost)
+SELECT $1, topic, partition, date_trunc('minute', now()), received, stored, deduplicated, dead_lettered, rejected, lost
+FROM unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[])
+    AS counted (topic, partition, received, stored, deduplicated, dead_lettered, rejected, lost)
 ORDER BY topic, partition
 ON CONFLICT (consumer_group, topic, partition, minute) DO UPDATE SET
     received = l.received + excluded.received,
     stored = l.stored + excluded.stored,
     deduplicated = l.deduplicated + excluded.deduplicated,
     dead_lettered = l.dead_lettered + excluded.dead_lettered,
+    rejected = l.rejected + excluded.rejected,
     lost = l.lost + excluded.lost
+
+-- name: count_rejections
+-- $1 tenant ids, $2 reasons, $3 samples, $4 names and $5 labels of an example.
+INSERT INTO rejections AS r (tenant_id, reason, samples, last_name, last_labels)
+SELECT tenant_id, reason, samples, example, labels::jsonb
+FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[])
+    AS counted (tenant_id, reason, samples, example, labels)
+JOIN tenants USING (tenant_id)
+ORDER BY tenant_id, reason
+ON CONFLICT (tenant_id, reason) DO UPDATE SET
+    samples = r.samples + excluded.samples,
+    last_name = excluded.last_name,
+    last_labels = excluded.last_labels,
+    last_at = excluded.last_at
 
 -- name: count_in_run_ledger
 -- $1 executions, $2 topics, $3 partitions, $4 stored, $5 dead-lettered points.
@@ -105,3 +131,7 @@ ON CONFLICT (execution_id, topic, partition) DO UPDATE SET
 -- name: storage_mode
 -- timescaledb or postgresql, as migrate recorded it.
 SELECT mode FROM storage
+
+-- name: changes
+-- Grows with each change of a definition or a limit, and changes when a tenant goes.
+SELECT coalesce(sum(n), 0)::bigint FROM tenant_changes

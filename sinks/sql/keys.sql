@@ -34,3 +34,21 @@ WITH matches AS (
     WHERE key_hash IN (SELECT key_hash FROM matches) AND (SELECT count(*) FROM matches) = 1
 )
 SELECT encode(key_hash, 'hex') AS hash FROM matches;
+
+-- name: rotate_key
+-- Stores a key ($2) in the place of the one good key whose hash begins so: with its scopes and as long a
+-- life. The old one ends $3 from now, unless it ends before that. Returns the good keys that match, and
+-- changes nothing when they are two.
+WITH matches AS (
+    SELECT * FROM api_keys
+    WHERE encode(key_hash, 'hex') LIKE $1 || '%'
+      AND revoked_at IS NULL AND coalesce(expires_at > now(), true)
+), made AS (
+    INSERT INTO api_keys (key_hash, tenant_id, scopes, expires_at)
+    SELECT $2, tenant_id, scopes, now() + (expires_at - created_at) FROM matches
+    WHERE (SELECT count(*) FROM matches) = 1
+), ended AS (
+    UPDATE api_keys SET expires_at = least(expires_at, now() + $3::interval)
+    WHERE key_hash IN (SELECT key_hash FROM matches) AND (SELECT count(*) FROM matches) = 1
+)
+SELECT encode(key_hash, 'hex') AS hash FROM matches;

@@ -1,7 +1,6 @@
 """Reads Arrow envelopes into segments: columns stay columns, only distinct series are looked at."""
 
 import struct
-from collections.abc import Iterator
 from uuid import UUID
 
 import numpy as np
@@ -70,14 +69,15 @@ class ArrowReader:
             texts=batch["v_text"].to_pylist() if "v_text" in names else None,
         )
         self._draft.segments.append(segment)
+        at = len(self._draft.segments) - 1
         if segment.bools is None and segment.texts is None:
-            wrong, error = ~np.isfinite(numbers), Invalid("not_finite", "v_num must be finite")
+            error = Invalid("not_finite", "v_num must be finite")
+            self._draft.enforce(at, ~np.isfinite(numbers), lambda _: error)
         else:
-            wrong, error = (
-                _unusable(segment),
-                Invalid("bad_value", "not one value, or not storable"),
-            )
-        self._draft.enforce(len(self._draft.segments) - 1, wrong, lambda _: error)
+            faults = _faults(segment)
+            wrong = np.zeros(n, np.bool_)
+            wrong[list(faults)] = True
+            self._draft.enforce(at, wrong, faults.__getitem__)
 
 
 def _check_schema(schema: pa.Schema) -> None:
@@ -114,23 +114,21 @@ def _micros(ts: pa.Array) -> NDArray[np.int64]:
     return np.asarray(ts.cast(pa.timestamp("us", ts.type.tz), safe=safe).cast(pa.int64()))
 
 
-def _unusable(segment: Segment) -> NDArray[np.bool_]:
+def _faults(segment: Segment) -> dict[int, Invalid]:
     """Samples of a mixed segment that have not exactly one value, or one that can't be stored."""
-
-    def unusable() -> Iterator[bool]:
-        nothing = [None] * len(segment.ts)
-        for number, flag, text in zip(
+    nothing = [None] * len(segment.ts)
+    found = {}
+    for position, (number, flag, text) in enumerate(
+        zip(
             segment.numbers.tolist(),
             segment.bools or nothing,
             segment.texts or nothing,
             strict=True,
-        ):
-            given = [v for v in (None if np.isnan(number) else number, flag, text) if v is not None]
-            try:
-                check_value(given[0] if len(given) == 1 else None)
-            except Invalid:
-                yield True
-            else:
-                yield False
-
-    return np.fromiter(unusable(), np.bool_, len(segment.ts))
+        )
+    ):
+        given = [v for v in (None if np.isnan(number) else number, flag, text) if v is not None]
+        try:
+            check_value(given[0] if len(given) == 1 else None)
+        except Invalid as error:
+            found[position] = error
+    return found

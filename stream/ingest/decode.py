@@ -11,9 +11,10 @@ from schemas import timestamps
 from schemas.batches import Batch, Chunk, Record
 from schemas.envelopes import ARROW_STREAM, IMPORT_HEADER
 from schemas.errors import Invalid
+from schemas.samples import MAX_MAGNITUDE
 from schemas.series import Key, Series
 from schemas.window import Window
-from sinks.series import TenantGone
+from sinks.series import PastLimit, TenantGone
 from stream.ingest.arrow_records import ArrowReader
 from stream.ingest.draft import Cache, Draft, Tenants
 from stream.ingest.json_records import JsonReader
@@ -25,12 +26,20 @@ log = logging.getLogger(__name__)
 class Dictionary(Cache, Protocol):
     """Series numbers; `sinks.series.SeriesDictionary` is the real one."""
 
-    def remember(self, tenant: UUID, key: Key, series_id: int) -> None:
-        """Cache a number."""
+    async def epoch(self) -> int:
+        """The count of deletions of series for which what is cached is good."""
         ...
 
-    async def resolve(self, wanted: Sequence[Series]) -> list[int]:
-        """Numbers from the database, made where they are new."""
+    def forget(self, epoch: int) -> None:
+        """Drop what was cached at that count."""
+        ...
+
+    def remember(self, tenant: UUID, key: Key, found: int | PastLimit, epoch: int) -> None:
+        """Cache a number or a refusal, unless series were deleted since."""
+        ...
+
+    async def resolve(self, wanted: Sequence[Series]) -> list[int | PastLimit]:
+        """Numbers from the database, made where they are new, or why they are not made."""
         ...
 
 
@@ -60,22 +69,32 @@ class Decoder:
     async def decode(self, chunks: Sequence[Chunk]) -> Batch:
         """Decode the chunks of one transaction. Raises what the database's client raises."""
         records = [r for chunk in chunks for r in chunk.records]
+        # Before the first look into the cache: what is found there is at least as new.
+        epoch = await self._dictionary.epoch()
         while True:
             draft = await self._draft(records)
             try:
-                await self._number(draft)
+                await self._number(draft, epoch)
                 break
             except TenantGone:
                 # Deleted a moment ago: its records are a stranger's when we look again.
                 await self._tenants.refresh(None)
         self._check_time(draft)
+        _check_range(draft)
         return Batch(
             claims={chunk.source: chunk.claim for chunk in chunks},
             records=draft.records,
             samples=sample_rows([s for s in draft.segments if s.execution is None]),
             points=point_rows([s for s in draft.segments if s.execution is not None]),
             rejects=draft.rejects,
+            refusals=draft.refusals,
+            series_epoch=epoch,
         )
+
+    async def forget(self, epoch: int) -> None:
+        """Series, and perhaps their tenants, were deleted since `epoch`: look all of them up again."""
+        self._dictionary.forget(epoch)
+        await self._tenants.refresh(None)
 
     async def _draft(self, records: list[Record]) -> Draft:
         draft = Draft(records, self._dictionary)
@@ -112,7 +131,7 @@ class Decoder:
                 )
         json.finish()
 
-    async def _number(self, draft: Draft) -> None:
+    async def _number(self, draft: Draft, epoch: int) -> None:
         unknown = draft.unknown()
         wanted = [series for _, _, series in unknown if not isinstance(series, Invalid)]
         numbers = iter(await self._dictionary.resolve(wanted)) if wanted else iter(())
@@ -122,7 +141,7 @@ class Decoder:
                 settled.append(series)
             else:
                 number = next(numbers)
-                self._dictionary.remember(tenant, key, number)
+                self._dictionary.remember(tenant, key, number, epoch)
                 settled.append(number)
         draft.settle(settled)
 
@@ -139,6 +158,12 @@ class Decoder:
                 early &= ~(marked & (segment.ts >= imports))
             wrong = early | (segment.ts > newest)
             draft.enforce(position, wrong, _time_error(segment, oldest))
+
+
+def _check_range(draft: Draft) -> None:
+    error = Invalid("out_of_range", f"value must be within ±{MAX_MAGNITUDE:g}")
+    for position, segment in enumerate(list(draft.segments)):
+        draft.enforce(position, np.abs(segment.numbers) > MAX_MAGNITUDE, lambda _: error)
 
 
 def _time_error(segment: Segment, oldest: int) -> Callable[[int], Invalid]:

@@ -7,9 +7,10 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.batches import Record, Reject
+from schemas.batches import Record, Refusal, Reject
 from schemas.errors import Invalid
 from schemas.series import Key, Series, canonical, parse_key
+from sinks.series import PastLimit
 from stream.ingest.segments import Segment
 
 
@@ -22,6 +23,10 @@ class Cache(Protocol):
 
     def recall(self, tenant: UUID, key: Key) -> int | None:
         """The slower look-up."""
+        ...
+
+    def refusal(self, tenant: UUID, key: Key) -> PastLimit | None:
+        """Why this series was refused a while ago."""
         ...
 
 
@@ -40,6 +45,7 @@ class Draft:
         self.records = records
         self.segments: list[Segment] = []
         self.rejects: list[Reject] = []
+        self.refusals: list[Refusal] = []
         self.strangers: list[tuple[int, str]] = []
         """Records (by index) whose tenant is not known, and how they spell it."""
         self._cache = cache
@@ -70,11 +76,14 @@ class Draft:
                 found[position] = known
 
     def unknown(self) -> list[tuple[UUID, Key, Series | Invalid]]:
-        """The unknown series by placeholder, canonical or wrong."""
-        return [(tenant, key, _canonical(tenant, key)) for tenant, key in self._unknown]
+        """The unknown series by placeholder: canonical, or wrong, or known to be past a limit."""
+        return [
+            (tenant, key, self._cache.refusal(tenant, key) or _canonical(tenant, key))
+            for tenant, key in self._unknown
+        ]
 
     def settle(self, numbers: list[int | Invalid]) -> None:
-        """Put the numbers of the unknown series in; samples of wrong ones become rejects."""
+        """Put the numbers of the unknown series in, and take the samples of those without one out."""
         if not numbers:
             return
         resolved = np.array([0 if isinstance(n, Invalid) else n for n in numbers], np.int64)
@@ -86,9 +95,32 @@ class Draft:
             )
             wrong = segment.series == 0
             if wrong.any():
-                places = np.flatnonzero(wrong).tolist()
-                errors = {i: numbers[-1 - int(before[i])] for i in places}
-                self.enforce(position, wrong, cast("dict[int, Invalid]", errors).__getitem__)
+                self._take_out(position, wrong, (-1 - before).tolist(), numbers)
+
+    def _take_out(
+        self,
+        position: int,
+        wrong: NDArray[np.bool_],
+        unknown: list[int],
+        numbers: list[int | Invalid],
+    ) -> None:
+        """Samples past a limit are refused: counted, with an example. The others are rejects.
+
+        Points of a run are rejects in either case: its ledger knows stored and dead-lettered, and
+        the post-test workflow waits until they add up to what the runner sent.
+        """
+        segment, series = self.segments[position], list(self._unknown)
+        refused: dict[tuple[int, str], list[int]] = {}
+        for i in np.flatnonzero(wrong).tolist():
+            error, index = cast("Invalid", numbers[unknown[i]]), int(segment.record[i])
+            if isinstance(error, PastLimit) and segment.execution is None:
+                refused.setdefault((index, error.reason), []).append(unknown[i])
+            else:
+                self.reject(index, int(segment.item[i]), error, segment.execution)
+        for (index, reason), found in refused.items():
+            tenant, key = series[found[-1]]
+            self.refusals.append(Refusal(self.records[index], tenant, reason, len(found), key))
+        self.segments[position] = segment.keep(~wrong)
 
     def enforce(
         self, position: int, wrong: NDArray[np.bool_], error_of: Callable[[int], Invalid]

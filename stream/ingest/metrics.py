@@ -9,7 +9,7 @@ class IngestMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.samples = Counter(
             "headrace_ingest_samples",
-            "Samples handled, by outcome (stored, deduplicated, dead_lettered). "
+            "Samples handled, by outcome (stored, deduplicated, dead_lettered, rejected). "
             "dead_lettered rising: read the reasons below, then the dead-letter topic.",
             ["outcome"],
             registry=registry,
@@ -19,6 +19,18 @@ class IngestMetrics:
             "Records and samples dead-lettered, by reason. One reason rising: find the producer by the "
             "source header of its dead letters.",
             ["reason"],
+            registry=registry,
+        )
+        self.refused = Counter(
+            "headrace_ingest_rejected_samples",
+            "Samples of new series past a limit, by reason (too_many_series, too_many_label_values). "
+            "Rising: `headrace storage cardinality` names the metric and the label.",
+            ["reason"],
+            registry=registry,
+        )
+        self.changes = Counter(
+            "headrace_ingest_changes_seen",
+            "Times that definitions or limits were found changed. Still after an edit: see the log.",
             registry=registry,
         )
         self.lost = Counter(

@@ -20,13 +20,16 @@ from aiokafka.errors import KafkaError
 
 from schemas.batches import Batch, Chunk, Claim, Source
 from schemas.errors import Temporary
-from sinks.delivery import Bury, Delivery, Overtaken, Written
+from sinks.delivery import Bury, Delivery, Overtaken, SeriesForgotten, Written
 from sinks.outages import OUTAGE, classify
 from stream.ingest.decode import Decoder
 from stream.ingest.metrics import IngestMetrics
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+
+REFUSALS_TOLD_EVERY = 60.0
+"""Seconds between two lines of the log: the metrics and the table `rejections` have the rest."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ class Pipeline:
         self._policy = policy or Policy()
         self._queue: asyncio.Queue[Delivered] = asyncio.Queue(self._policy.queue_chunks)
         self._pending = 0
+        self._told_refusals = float("-inf")
         self.outage: str | None = None
         """What the pipeline waits for, None when all is well."""
         self.progressed = monotonic()
@@ -132,6 +136,7 @@ class Pipeline:
     async def _finish(self, work: Sequence[Delivered], batch: Batch) -> None:
         started = monotonic()
         repeated: Counter[Source] = Counter()
+        rest = _chunks(work)
         while True:
             try:
                 written = await self._until_up(
@@ -139,12 +144,17 @@ class Pipeline:
                 )
                 break
             except Overtaken as overtaken:
-                rest, dropped = _behind(_chunks(work), batch, overtaken.positions)
+                rest, dropped = _behind(rest, batch, overtaken.positions)
                 log.warning(
                     "dropped %s samples that are stored already: %s", dropped.total(), overtaken
                 )
                 repeated += dropped
-                batch = await self._until_up(partial(self._decoder.decode, rest))
+            except SeriesForgotten:
+                log.info("series were deleted; looking all of them up again")
+                await self._until_up(partial(self._decoder.forget, batch.series_epoch))
+            again = await self._until_up(partial(self._decoder.decode, rest))
+            again.buried = batch.buried
+            batch = again
         self._count(batch, written, repeated, monotonic() - started)
         for delivered in work:
             delivered.ack()
@@ -159,11 +169,28 @@ class Pipeline:
         m.samples.labels("stored").inc(written.stored)
         m.samples.labels("dead_lettered").inc(written.dead_lettered)
         m.samples.labels("deduplicated").inc(repeated.total())
+        m.samples.labels("rejected").inc(written.rejected)
         for reason, n in Counter(reject.reason for reject in batch.rejects).items():
             m.rejects.labels(reason).inc(n)
+        if batch.refusals:
+            self._tell_refusals(batch)
         m.batch_seconds.labels("write").observe(seconds)
         m.batch_samples.observe(batch.size)
         m.last_commit.set(time())
+
+    def _tell_refusals(self, batch: Batch) -> None:
+        for refusal in batch.refusals:
+            self._metrics.refused.labels(refusal.reason).inc(refusal.samples)
+        if monotonic() - self._told_refusals < REFUSALS_TOLD_EVERY:
+            return
+        self._told_refusals = monotonic()
+        one = batch.refusals[-1]
+        log.warning(
+            "new series of tenant %s are refused (%s): see `headrace storage cardinality`, or raise "
+            "the limit: headrace tenants limit",
+            one.tenant,
+            one.reason,
+        )
 
     async def _until_up(self, step: Callable[[], Awaitable[T]]) -> T:
         """Run a step until the database and the broker let it succeed; it must be safe to repeat."""
@@ -171,7 +198,7 @@ class Pipeline:
         while True:
             try:
                 result = await step()
-            except Overtaken:
+            except (Overtaken, SeriesForgotten):
                 raise
             except (*OUTAGE, KafkaError, Temporary) as error:
                 away = isinstance(error, KafkaError | Temporary)
@@ -231,8 +258,9 @@ def _behind(
         source = Source(record.topic, record.partition)
         if record.offset < positions.get(source, 0):
             dropped[source] += count
-    for reject in batch.rejects:
-        source = Source(reject.record.topic, reject.record.partition)
-        if reject.record.offset < positions.get(source, 0):
-            dropped[source] += 1
+    aside = [(r.record, 1) for r in batch.rejects] + [(r.record, r.samples) for r in batch.refusals]
+    for record, count in aside:
+        source = Source(record.topic, record.partition)
+        if record.offset < positions.get(source, 0):
+            dropped[source] += count
     return rest, dropped

@@ -9,6 +9,9 @@ from pathlib import Path
 from deploy.bench.workload import Workload
 from deploy.local.stack import Stack
 from schemas.topics import Topics
+from sinks.cardinality import limit_series
+from sinks.database import connect_pool
+from sinks.forget import Forgetting, drain
 from sinks.migrate import migrate
 from tests.brokers import private_broker
 from tests.ingestion import Bench, ingestion
@@ -89,6 +92,94 @@ async def test_connections_that_break_in_mid_copy_cost_nothing(
         assert process.process.poll() is None
     assert ledger["stored"] == TOTAL
     assert await bench.rows() == TOTAL
+
+
+async def _delete(bench: Bench, metric: str) -> int:
+    """Delete a metric, and return how many samples of it had been stored."""
+    async with await connect_pool(bench.dsn, role="headrace_owner", application="test") as pool:
+        forgetting = Forgetting(pool)
+        await forgetting.forget(await forgetting.find("test", metric))
+        gone = await bench.pool.fetchval(
+            "SELECT count(*) FROM samples JOIN forgotten_series USING (series_id)"
+        )
+        deleted = await drain(pool)
+        assert deleted >= gone
+        return int(gone)
+
+
+async def _exact(bench: Bench, gone: int) -> None:
+    """Every sample is stored or rejected, once; of what is stored only `gone` was deleted."""
+    ledger = await bench.handled(TOTAL)
+    assert ledger["stored"] + ledger["rejected"] == TOTAL
+    assert ledger["received"] == TOTAL + ledger["deduplicated"]
+    assert await bench.rows() == ledger["stored"] - gone
+    rejected = await bench.pool.fetchval("SELECT sum(samples)::bigint FROM rejections")
+    assert (rejected or 0) == ledger["rejected"]
+    orphans = (
+        "SELECT count(*) FROM samples LEFT JOIN series s USING (series_id) WHERE s.name IS NULL"
+    )
+    assert await bench.pool.fetchval(orphans) == 0
+    counted = "SELECT t.series - (SELECT count(*) FROM series) FROM tenants t"
+    assert await bench.pool.fetchval(counted) == 0
+
+
+async def test_kills_amid_rejections_and_a_deletion_leave_everything_exact(
+    bench: Bench, tmp_path: Path
+) -> None:
+    """A limit refuses three series in ten, a metric is deleted, and the process dies three times."""
+    await limit_series(bench.pool, "test", 700)
+    load = Workload("json100", TOTAL, bench.tenant, datetime.now(UTC) - timedelta(hours=1))
+    await bench.produce(load.values())
+    gone = 0
+    for kill in range(1, 4):
+        with headrace("ingest", env=bench.env(), log=tmp_path / "log") as process:
+            await bench.stored_at_least(kill * TOTAL // 10)
+            if kill == 2:
+                gone = await _delete(bench, "cpu_usage")
+            process.kill()
+    with headrace("ingest", env=bench.env(), log=tmp_path / "log"):
+        await _exact(bench, gone)
+    assert gone > 0
+    assert (await bench.ledger())["rejected"] > 0
+
+
+async def test_a_deletion_while_a_writer_sleeps_in_mid_copy_waits_for_its_end(
+    bench: Bench, tmp_path: Path
+) -> None:
+    """The sleeper's rows are under the old numbers: its successor ends it, then the metric goes."""
+    load = Workload("json100", TOTAL, bench.tenant, datetime.now(UTC) - timedelta(hours=1))
+    await bench.produce(load.values())
+    with headrace("ingest", env=bench.env(), log=tmp_path / "zombie") as zombie:
+        await bench.stored_at_least(TOTAL // 8)
+        await _pause_in_mid_copy(bench, zombie)
+        with headrace("ingest", env=bench.env(), log=tmp_path / "successor") as successor:
+            gone = await _delete(bench, "cpu_usage")
+            zombie.send(signal.SIGCONT)
+            await _exact(bench, gone)
+            assert successor.process.poll() is None, successor.log.read_text()
+    assert gone > 0
+
+
+async def test_deletions_and_breaking_connections_at_once_cost_nothing(
+    bench: Bench, tmp_path: Path
+) -> None:
+    """Two metrics go while the database ends every session of the writer again and again."""
+    await limit_series(bench.pool, "test", 900)
+    load = Workload("json100", TOTAL, bench.tenant, datetime.now(UTC) - timedelta(hours=1))
+    await bench.produce(load.values())
+    gone = 0
+    with headrace("ingest", env=bench.env(), log=tmp_path / "log") as process:
+        for step in range(1, 7):
+            await bench.stored_at_least(step * TOTAL // 10)
+            if step in {2, 4}:
+                gone += await _delete(bench, "http_reqs")
+            await bench.pool.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND application_name = 'headrace ingest'"
+            )
+        await _exact(bench, gone)
+        assert process.process.poll() is None
+    assert gone > 0
 
 
 async def test_a_stop_is_prompt_while_broker_and_database_are_away(tmp_path: Path) -> None:

@@ -14,19 +14,31 @@ from sinks.scratch import scratch_database
 from tests.contract.conftest import native_server
 from tests.sites import NOW, Site, serving, store_run
 
+UNLIKE = {"next_cursor", "first_seen"}
+"""Fields that two databases can't have in common."""
 RUN = UUID("0197a5c0-7d2e-7cc3-98c5-6a1b2f3d4e5f")
 QUESTIONS: list[tuple[str, dict[str, Any]]] = [
     ("/api/v1/metrics", {"name": "cpu"}),
     ("/api/v1/metrics", {"name": "cpu", "start": "2026-05-20T00:00:00Z", "limit": 40}),
     ("/api/v1/metrics", {"name": "cpu", "start": "2026-05-20T00:00:00Z", "label": "host:2"}),
+    ("/api/v1/metrics", {"name": "cpu", "start": "2026-05-20T00:00:00Z", "match": "host=~[12]"}),
     ("/api/v1/metrics", {"name": "none"}),
+    *(
+        (
+            "/api/v1/data/points",
+            {"name": "cpu", "start": "2026-05-20T00:00:00Z", "agg": agg, "limit": 90},
+        )
+        for agg in ("raw", "1m", "5m", "1h")
+    ),
+    ("/api/v1/data/points", {"name": "cpu", "start": "2026-04-20T00:00:00Z"}),
+    ("/api/v1/metrics/aggregate/cpu", {"by": "host", "start": "2026-05-20T00:00:00Z"}),
     ("/api/v1/metrics/names", {}),
     ("/api/v1/metrics/names", {"prefix": "m"}),
     ("/api/v1/metrics/latest/cpu", {}),
     ("/api/v1/metrics/latest/old", {}),
     *(
         ("/api/v1/metrics/series/cpu", {"agg": agg, "bucket": bucket, "start": start})
-        for agg in ("avg", "min", "max", "sum", "count", "p50", "p95", "p99")
+        for agg in ("avg", "min", "max", "sum", "count", "p50", "p95", "p99", "rate")
         for bucket, start in (("1m", NOW - timedelta(hours=3)), ("1d", NOW - timedelta(days=9)))
     ),
     ("/api/v1/runs", {}),
@@ -120,5 +132,5 @@ def _rounded(node: Any) -> Any:
     if isinstance(node, float):
         return float(f"{node:.12g}")
     if isinstance(node, dict):
-        return {key: _rounded(value) for key, value in node.items() if key != "next_cursor"}
+        return {key: _rounded(value) for key, value in node.items() if key not in UNLIKE}
     return [_rounded(one) for one in node] if isinstance(node, list | tuple) else node

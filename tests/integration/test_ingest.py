@@ -41,6 +41,7 @@ async def test_each_shape_arrives_whole(bench: Bench, tmp_path: Path, shape: Sha
         "stored": 20_000,
         "deduplicated": 0,
         "dead_lettered": 0,
+        "rejected": 0,
         "lost": 0,
     }
     assert await bench.rows() == 20_000
@@ -61,6 +62,7 @@ async def test_one_malformed_record_in_a_hundred_costs_only_itself(
         envelope(bench, {"value": 1.0}): "bad_name",
         envelope(bench, sample(value="x" * (2**20 - 8192))): "text_too_long",
         msgspec.json.encode({"tenant_id": str(uuid4()), **sample()}): "unknown_tenant",
+        envelope(bench, sample(value=1e300)): "out_of_range",
         envelope(bench, sample(timestamp="1970-01-01T00:00:00Z")): "too_old",
         envelope(bench, sample(timestamp="2106-02-07T06:28:15Z")): "too_far_ahead",
         envelope(bench, sample(value="a\0b")): "nul_character",

@@ -241,6 +241,12 @@ def test_keys_by_command(database: str) -> None:
     assert key not in listed
     (facts,) = json.loads(listed)["keys"]
     assert (facts["id"], facts["scopes"]) == (key_hash(key).hex()[:12], ["read"])
+    new = headrace("keys", "rotate", facts["id"], "--grace", "60").stdout.strip()
+    old, young = json.loads(headrace("keys", "list", "acme", "--json").stdout)["keys"]
+    assert (old["id"], young["id"]) == (facts["id"], key_hash(new).hex()[:12])
+    assert (young["scopes"], young["expires_at"]) == (["read"], None)
+    ends = datetime.fromisoformat(old["expires_at"]) - datetime.fromisoformat(young["created_at"])
+    assert abs(ends - timedelta(minutes=60)) <= timedelta(seconds=1)
     for name in (facts["id"], key):
         assert headrace("keys", "revoke", name).stdout == f"revoked {facts['id']}\n"
     unknown = headrace("keys", "create", "nobody", "--scope", "read")

@@ -5,11 +5,15 @@ from datetime import datetime
 from uuid import uuid4
 
 import httpx
+import pyarrow as pa
 import pytest
 from prometheus_client import CollectorRegistry
 
+from query import cursors
 from query.api import create_api
 from query.database import QUERIES, TenantDatabase
+from query.pages import Position
+from query.parameters import EARLIEST, LATEST
 from query.windows import MOST_ROWS
 from sinks.database import connect_pool
 from sinks.keys import DatabaseKeyring
@@ -116,24 +120,63 @@ async def test_a_cursor_belongs_to_its_request(site: Site) -> None:
         assert answer.json()["errors"][0]["field"] == "query.cursor"
 
 
-async def test_names_by_prefix(site: Site) -> None:
-    """Names are listed once, sorted, as far as the limit; a prefix is taken literally."""
-    for name in ("cpu_usage", "cpu_wait", "cp%", "memory"):
-        await site.store("acme", name, {"host": "a"}, (at(1), 1))
-    await site.store("acme", "cpu_usage", {"host": "b"}, (at(1), 1))
-    names = (await site.get("/api/v1/metrics/names", prefix="cp")).json()
-    assert names == {"names": ["cp%", "cpu_usage", "cpu_wait"], "more": False}
-    assert (await site.get("/api/v1/metrics/names", prefix="cp%")).json()["names"] == ["cp%"]
-    cut = (await site.get("/api/v1/metrics/names", limit=3)).json()
-    assert cut == {"names": ["cp%", "cpu_usage", "cpu_wait"], "more": True}
+async def test_writes_move_no_page(site: Site) -> None:
+    """Samples that come between two pages, also at the very time of the last one: none is shown twice or lost."""
+    moment = at(5)
+    first = [7.0, 3.0, 3.0, True, "b", "a"]
+    await site.store("acme", "up", {}, *((moment, value) for value in first))
+    seen: list[object] = []
+    cursor: dict[str, str] = {}
+    late = iter([1.0, 3.0, False, "aa", 99.0, "zz"])
+    while True:
+        page = (await site.get("/api/v1/metrics", name="up", limit=1, **cursor)).json()
+        seen += [sample["value"] for sample in page["samples"]]
+        for value in (next(late, None), next(late, None)):
+            if value is not None:
+                await site.store("acme", "up", {}, (moment, value), (at(1), value))
+        if page["next_cursor"] is None:
+            break
+        cursor = {"cursor": page["next_cursor"]}
+    for value in (3.0, 7.0, True, "a", "b"):
+        assert seen.count(value) >= first.count(value)
+    everything = [*first, 1.0, 3.0, False, "aa", 99.0, "zz"]
+    assert all(seen.count(value) <= everything.count(value) for value in seen)
+    assert [value for value in seen if type(value) is float] == sorted(
+        value for value in seen if type(value) is float
+    )
 
 
-@pytest.mark.parametrize("most_rows", [1, MOST_ROWS])
-async def test_latest_finds_each_series_however_old(
-    site: Site, monkeypatch: pytest.MonkeyPatch, most_rows: int
+async def test_a_crowd_at_one_time_is_paged_through(
+    site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """More samples of a series at one time than a window may hold."""
+    monkeypatch.setattr("query.windows.MOST_ROWS", 5)
+    await site.store(
+        "acme", "up", {}, *((at(5), float(number)) for number in range(30)), (at(6), 99)
+    )
+    seen: list[float] = []
+    cursor: dict[str, str] = {}
+    while not seen or cursor:
+        page = (await site.get("/api/v1/metrics", name="up", limit=7, **cursor)).json()
+        seen += [sample["value"] for sample in page["samples"]]
+        cursor = {"cursor": page["next_cursor"]} if page["next_cursor"] else {}
+    assert seen == [*map(float, range(30)), 99]
+
+
+async def test_a_forged_cursor_is_no_error_of_ours(site: Site) -> None:
+    """One of another level than the route reads, and one far off, move within the tenant's own samples."""
+    await site.store("acme", "up", {}, (at(2), 2), (at(1), 1))
+    for level in ("raw", "1m", "1h"):
+        position = Position(level, EARLIEST, LATEST, LATEST, 2**63 - 1, 0.5, None, None, 2**31 - 1)
+        for path, agg in (("/api/v1/metrics", []), ("/api/v1/data/points", ["5m"])):
+            cursor = cursors.encode(position, "up", [], [], None, None, *agg)
+            more = {"agg": agg[0]} if agg else {}
+            answer = await site.get(path, name="up", cursor=cursor, **more)
+            assert answer.status_code == 200, answer.text
+
+
+async def test_latest_finds_each_series_however_old(site: Site) -> None:
     """A fresh series, one of last month and one of a clock that runs ahead are all found."""
-    monkeypatch.setattr("query.windows.MOST_ROWS", most_rows)
     await site.store("acme", "disk/free space", {"host": "a"}, (at(9), 1), (at(1), 2))
     await site.store("acme", "disk/free space", {"host": "b"}, (at(40_000), 3))
     await site.store("acme", "disk/free space", {"host": "c"}, (at(1), 4), (at(-5), 5))
@@ -141,6 +184,174 @@ async def test_latest_finds_each_series_however_old(
     assert [s["value"] for s in answer.json()["series"]] == [2, 3, 5]
     unknown = await site.get("/api/v1/metrics/latest/unknown")
     assert (unknown.status_code, unknown.json()["series"]) == (200, [])
+
+
+async def test_matchers_narrow_every_route(site: Site) -> None:
+    """Equal or not, by text or by expression, with `label` beside them."""
+    for host, zone in (("web-1", "eu"), ("web-2", "us"), ("db", "eu")):
+        await site.store("acme", "up", {"host": host, "zone": zone}, (at(1), len(host)))
+    await site.store("acme", "up", {}, (at(1), 0))
+    for match, hosts in (
+        (["host=~web.*"], {"web-1", "web-2"}),
+        (["host=~web.*", "zone!=us"], {"web-1"}),
+        (["host!~web.*"], {"db", ""}),
+        (["host!="], {"web-1", "web-2", "db"}),
+        (["host="], {""}),
+        (["host=db", "host=web-1"], set()),
+    ):
+        for path, rows in (
+            ("/api/v1/metrics?name=up", "samples"),
+            ("/api/v1/metrics/latest/up", "series"),
+            ("/api/v1/data/points?name=up", "points"),
+            ("/api/v1/data/points?name=up&agg=1m", "points"),
+            ("/api/v1/metrics/series/up?by=host", "groups"),
+            ("/api/v1/metrics/aggregate/up?by=host", "groups"),
+        ):
+            url = httpx.URL(path)
+            answer = (await site.get(url.path, **url.params, match=match)).json()
+            assert {row["labels"].get("host", "") for row in answer[rows]} == hosts, (path, match)
+    both = await site.get("/api/v1/metrics", name="up", label="zone:eu", match="host=~.*-.")
+    assert [sample["labels"]["host"] for sample in both.json()["samples"]] == ["web-1"]
+    clash = await site.get("/api/v1/metrics", name="up", label="host:db", match="host=web-1")
+    assert clash.json()["samples"] == []
+
+
+async def test_too_many_series_are_the_callers_to_narrow(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """422 that names the parameter, whether series, matched series, groups, points or rows are too many."""
+    for host in range(4):
+        await site.store("acme", "up", {"host": str(host)}, *((at(m), m) for m in range(1, 50)))
+    for limit, parameters, field in (
+        ("query.series.MAX_SERIES", {}, "label"),
+        ("query.series.MAX_SERIES", {"match": "host=~.*"}, "match"),
+        ("query.series.MAX_MATCHED", {"match": "host=~.*"}, "label"),
+        ("query.series.MAX_GROUPS", {"by": "host"}, "by"),
+        ("query.parameters.MAX_POINTS", {}, "by"),
+        ("query.aggregates.MOST_RAW", {"agg": "p95"}, "start"),
+        ("query.aggregates.MOST_RAW", {"bucket": "30s"}, "start"),
+        ("query.aggregates._MOST_ROLLED", {"bucket": "5m"}, "start"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(limit, 3)
+            answer = await site.get("/api/v1/metrics/series/up", **parameters)
+        assert answer.status_code == 422, (limit, answer.text)
+        assert [error["field"] for error in answer.json()["errors"]] == [f"query.{field}"], limit
+    assert (await site.get("/api/v1/metrics/series/up")).status_code == 200
+
+
+async def test_rollups_of_booleans_and_text_are_refused(site: Site) -> None:
+    """400 for agg other than raw, however old the samples; mixed metrics give their numbers."""
+    await site.store("acme", "ok", {}, (at(90), True), (at(1), False))
+    await site.store("acme", "state", {}, (at(50_000), "fine"))
+    await site.store("acme", "mixed", {}, (at(2), 5), (at(1), "fine"))
+    for name, kind in (("ok", "booleans"), ("state", "text")):
+        for agg in ("1m", "5m", "1h"):
+            answer = await site.get("/api/v1/data/points", name=name, agg=agg)
+            assert answer.status_code == 400
+            assert kind in answer.json()["detail"]
+        assert (await site.get("/api/v1/data/points", name=name)).status_code == 200
+    mixed = (await site.get("/api/v1/data/points", name="mixed", agg="1m")).json()
+    assert [point["value"] for point in mixed["points"]] == [5]
+    old = await site.get("/api/v1/data/points", name="state", start=at(60_000).isoformat())
+    assert [point["value"] for point in old.json()["points"]] == ["fine"]
+    assert (old.json()["source"], old.json()["degraded_to"]) == ("raw", "raw")
+    nothing = await site.get("/api/v1/data/points", name="unknown", agg="1h")
+    assert (nothing.status_code, nothing.json()["points"]) == (200, [])
+
+
+async def test_points_of_a_rollup_tell_all_of_a_bucket(site: Site) -> None:
+    """Average, least, greatest, sum and count of each series' bucket, whose begin lies in the range."""
+    await site.store("acme", "load", {"host": "a"}, (at(7), 1), (at(6.5), 2), (at(6), 6))
+    await site.store("acme", "load", {"host": "b"}, (at(7), 10))
+    answer = (await site.get("/api/v1/data/points", name="load", agg="5m")).json()
+    assert [
+        (p["labels"]["host"], p["value"], p["min"], p["max"], p["sum"], p["n"])
+        for p in answer["points"]
+    ] == [("b", 10, 10, 10, 10, 1), ("a", 3, 1, 6, 9, 3)]
+    assert {p["timestamp"] for p in answer["points"]} == {"2026-06-01T11:50:00Z"}
+    assert (answer["agg"], answer["source"], answer["degraded_from"]) == ("5m", "5m", None)
+
+
+async def test_a_definition_decides_what_a_series_is(site: Site) -> None:
+    """Its aggregation is the default; unit, display name and type come with the answer."""
+    await site.store(
+        "acme", "requests", {}, *((at(9 - m), v) for m, v in enumerate((10, 70, 10, 40)))
+    )
+    await site.admin.execute(
+        "INSERT INTO definitions (tenant_id, name, type, aggregation, unit, display_name) "
+        "VALUES ($1, 'requests', 'counter', 'rate', '1/s', 'Requests')",
+        site.tenants["acme"],
+    )
+    answer = (await site.get("/api/v1/metrics/series/requests")).json()
+    assert (answer["agg"], answer["unit"], answer["display_name"], answer["type"]) == (
+        "rate",
+        "1/s",
+        "Requests",
+        "counter",
+    )
+    assert [point["value"] for point in answer["points"]] == pytest.approx([1, 10 / 60, 0.5])
+    own = (await site.get("/api/v1/metrics/series/requests", "other")).json()
+    assert (own["agg"], own["unit"], own["points"]) == ("avg", None, [])
+
+
+async def test_a_bucket_in_progress_has_its_rate_already(site: Site) -> None:
+    """What has passed of it counts, not what is to come: a chart does not fall at its right edge."""
+    await site.store("acme", "requests", {}, *((at(m), 1000 - 6.0 * m) for m in range(70, -1, -1)))
+    asked = {
+        "agg": "rate",
+        "bucket": "50m",
+        "start": at(40).isoformat(),
+        "end": at(-40).isoformat(),
+    }
+    points = (await site.get("/api/v1/metrics/series/requests", **asked)).json()["points"]
+    assert [point["value"] for point in points] == pytest.approx([0.1, 0.1], rel=0.05)
+
+
+async def test_charts_are_filled_and_thinned(site: Site) -> None:
+    """`fill` gives every bucket a point; `max_points` keeps the peak."""
+    await site.store(
+        "acme", "load", {}, *((at(m), 99.5 if m == 33 else m % 3) for m in range(1, 60, 2))
+    )
+    filled = (await site.get("/api/v1/metrics/series/load", fill="null")).json()
+    assert len(filled["points"]) == 60
+    assert sum(point["value"] is None for point in filled["points"]) == 30
+    thinned = (await site.get("/api/v1/metrics/series/load", max_points=8)).json()["points"]
+    assert len(thinned) <= 8
+    assert max(point["value"] for point in thinned) == 99.5
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/metrics?name=load",
+        "/api/v1/metrics/latest/load",
+        "/api/v1/metrics/series/load",
+        "/api/v1/metrics/series/load?by=host",
+        "/api/v1/metrics/aggregate/load?by=host",
+        "/api/v1/data/points?name=load",
+        "/api/v1/data/points?name=load&agg=1m",
+    ],
+)
+async def test_every_table_comes_as_csv_and_arrow(site: Site, path: str) -> None:
+    """The same rows in each form; and 304 for who has them, until something is stored."""
+    await site.store("acme", "load", {"host": "a"}, (at(2), 1), (at(1), 2))
+    key = {"X-API-Key": site.keys["acme"]}
+    csv = await site.client.get(path, headers={**key, "Accept": "text/csv"})
+    assert csv.status_code == 200
+    arrow = await site.client.get(
+        path, headers={**key, "Accept": "application/vnd.apache.arrow.stream"}
+    )
+    table = pa.ipc.open_stream(arrow.content).read_all()
+    assert len(csv.text.splitlines()) == table.num_rows + 1
+    assert table.num_rows in {1, 2}
+    first = await site.client.get(path, headers=key)
+    again = await site.client.get(path, headers={**key, "If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    await site.store("acme", "load", {"host": "a"}, (at(0.5), 3))
+    fresh = await site.client.get(path, headers={**key, "If-None-Match": first.headers["etag"]})
+    assert fresh.status_code == 200
+    assert fresh.headers["etag"] != first.headers["etag"]
 
 
 @pytest.mark.parametrize(
@@ -250,7 +461,7 @@ async def test_a_slow_query_is_cut_off(database: str) -> None:
         await site.store("acme", "up", {}, (at(1), 1))
         async with site.admin.acquire() as connection, connection.transaction():
             await connection.execute("LOCK TABLE series IN ACCESS EXCLUSIVE MODE")
-            answer = await site.get("/api/v1/metrics/names")
+            answer = await site.get("/api/v1/metrics", name="up")
         assert answer.status_code == 504
         assert "shorter" in answer.json()["detail"]
         assert (await site.get("/api/v1/metrics/names")).json()["names"] == ["up"]
@@ -288,12 +499,12 @@ async def test_requests_are_counted_by_route(site: Site) -> None:
     await site.get("/api/v1/scan/me")
     text = (await site.get("/metrics")).text
     assert (
-        'http_requests_total{method="GET",route="/api/v1/metrics/latest/{name:path}",status="200"} 1.0'
+        'http_requests_total{method="GET",route="/api/v1/metrics/latest/{name:metric_name}",status="200"} 1.0'
         in text
     )
     assert 'route="unmatched",status="404"' in text
     assert (
-        'http_request_duration_seconds_count{method="GET",route="/api/v1/metrics/latest/{name:path}"} 1.0'
+        'http_request_duration_seconds_count{method="GET",route="/api/v1/metrics/latest/{name:metric_name}"} 1.0'
         in text
     )
     assert "http_request_duration_seconds_bucket" in text

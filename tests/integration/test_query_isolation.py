@@ -48,7 +48,8 @@ async def test_nothing_of_another_tenant_is_visible(site: Site) -> None:
         assert answer.status_code == 200
         assert "7777" not in answer.text
         lists = [value for value in answer.json().values() if isinstance(value, list)]
-        assert lists == [[]], path
+        assert lists, path
+        assert not any(lists), path
     for path in (f"/api/v1/runs/{execution}", f"/api/v1/runs/{execution}/summary"):
         assert (await site.get(path, "other")).status_code == 404
         assert (await site.get(path, "acme")).status_code == 200
@@ -127,11 +128,11 @@ async def test_a_pooled_connection_forgets_its_tenant(site: Site, database: str)
         async def nobodys() -> bool:
             rows = await pool.fetchval("SELECT count(*) FROM samples_tenant")
             async with reads.reading(other) as reading:
-                rows += len(await reading.rows("list_names", "", 10))
+                rows += len(await reading.rows("catalog_names", "", None, 10))
             return not rows and not await pool.fetchval("SELECT current_setting('app.tenant_id')")
 
         async with reads.reading(acme) as reading:
-            assert len(await reading.rows("list_names", "", 10)) == 1
+            assert len(await reading.rows("catalog_names", "", None, 10)) == 1
         assert await nobodys()
         with contextlib.suppress(ZeroDivisionError):
             async with reads.reading(acme):
@@ -139,7 +140,7 @@ async def test_a_pooled_connection_forgets_its_tenant(site: Site, database: str)
         assert await nobodys()
         with contextlib.suppress(Invalid):
             async with reads.reading(acme) as reading:
-                await reading.rows("list_names", "\0", 10)
+                await reading.rows("catalog_names", "\0", None, 10)
         assert await nobodys()
 
 

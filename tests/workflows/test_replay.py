@@ -6,6 +6,7 @@ import pytest
 from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 
+from workflows.maintenance.workflow import MaintenanceWorkflow
 from workflows.post_test.workflow import PostTestWorkflow
 
 HISTORIES = sorted(Path(__file__).with_name("histories").glob("*.json"))
@@ -14,12 +15,18 @@ HISTORIES = sorted(Path(__file__).with_name("histories").glob("*.json"))
 @pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
 async def test_saved_histories_replay(path: Path) -> None:
     """The code issues the commands of a real history; a change that breaks this needs `patched()`."""
-    await Replayer(workflows=[PostTestWorkflow]).replay_workflow(_read(path))
+    workflows = [PostTestWorkflow, MaintenanceWorkflow]
+    await Replayer(workflows=workflows).replay_workflow(_read(path))
 
 
 def test_there_are_histories() -> None:
-    """One that ended well and one with every recheck."""
-    assert {path.stem for path in HISTORIES} >= {"post_test_passed", "post_test_mismatch"}
+    """Of each workflow one that ended well and one in which everything was tried again."""
+    assert {path.stem for path in HISTORIES} >= {
+        "post_test_passed",
+        "post_test_mismatch",
+        "maintenance_done",
+        "maintenance_failed",
+    }
 
 
 def _read(path: Path) -> WorkflowHistory:

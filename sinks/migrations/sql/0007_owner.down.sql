@@ -1,3 +1,16 @@
+DO $$
+DECLARE
+    routine regprocedure;
+BEGIN
+    FOR routine IN
+        SELECT oid FROM pg_proc
+        WHERE pronamespace = 'public'::regnamespace AND 'search_path=pg_catalog, public, pg_temp' = ANY (proconfig)
+          AND proname IN ('find_key', 'ensure_samples', 'ensure_executions', 'drop_raw', 'raw_points')
+    LOOP
+        EXECUTE format('ALTER ROUTINE %s SET search_path = pg_catalog, public', routine);
+    END LOOP;
+END
+$$;
 ALTER DEFAULT PRIVILEGES FOR ROLE headrace_owner GRANT EXECUTE ON ROUTINES TO PUBLIC;
 -- As on the way up.
 CREATE FUNCTION hand_over(was name, heir name) RETURNS void
@@ -24,5 +37,5 @@ END
 $$;
 SELECT hand_over('headrace_owner', current_user);
 DROP FUNCTION hand_over(name, name);
-REVOKE USAGE, CREATE ON SCHEMA public FROM headrace_owner;
+REVOKE USAGE, CREATE ON SCHEMA public FROM headrace_owner, headrace_editor;
 -- The role and who is in it stay: they belong to the cluster, and another database may be using them.

@@ -5,4 +5,5 @@ DROP FUNCTION sketch_key(double precision);
 DROP FUNCTION data_version(timestamptz, timestamptz);
 DROP TABLE hour_versions;
 DROP TABLE rollup_dirty;
+DROP FUNCTION rollup_until(text);
 DROP TABLE rollups;

@@ -13,15 +13,17 @@ CREATE TABLE rollup_1m (
 CREATE INDEX rollup_1m_bucket ON rollup_1m USING brin (bucket) WITH (autosummarize = on);
 INSERT INTO rollups (level) VALUES ('1m');
 CREATE VIEW samples_1m AS
-SELECT bucket, series_id, v_sum / n AS v_avg, v_max, v_min, v_sum, n
-FROM rollup_1m
-WHERE bucket < (SELECT until FROM rollups WHERE level = '1m')
-UNION ALL
-SELECT date_bin('1 minute', ts, 'epoch'), series_id, sum(v_num) / count(*), max(v_num), min(v_num),
-       sum(v_num), count(*)
-FROM samples
-WHERE ts >= (SELECT until FROM rollups WHERE level = '1m') AND v_num IS NOT NULL
-GROUP BY 1, 2;
+SELECT bucket, series_id, CASE WHEN abs(v_sum) > 1e-290 THEN v_sum / n ELSE 0 END AS v_avg, v_max, v_min, v_sum, n
+FROM (
+    SELECT bucket, series_id, v_max, v_min, v_sum, n
+    FROM rollup_1m
+    WHERE bucket < rollup_until('1m')
+    UNION ALL
+    SELECT date_bin('1 minute', ts, 'epoch'), series_id, max(v_num), min(v_num), sum(v_num), count(*)
+    FROM samples
+    WHERE ts >= rollup_until('1m') AND v_num IS NOT NULL
+    GROUP BY 1, 2
+) AS both_parts;
 
 CREATE VIEW samples_1m_tenant WITH (security_barrier) AS
 SELECT a.bucket, a.series_id, r.name, r.labels, a.v_avg, a.v_max, a.v_min, a.v_sum, a.n
@@ -42,15 +44,17 @@ CREATE TABLE rollup_5m (
 CREATE INDEX rollup_5m_bucket ON rollup_5m USING brin (bucket) WITH (autosummarize = on);
 INSERT INTO rollups (level) VALUES ('5m');
 CREATE VIEW samples_5m AS
-SELECT bucket, series_id, v_sum / n AS v_avg, v_max, v_min, v_sum, n
-FROM rollup_5m
-WHERE bucket < (SELECT until FROM rollups WHERE level = '5m')
-UNION ALL
-SELECT date_bin('5 minutes', bucket, 'epoch'), series_id, sum(v_sum) / sum(n)::double precision, max(v_max), min(v_min),
-       sum(v_sum), sum(n)::bigint
-FROM samples_1m
-WHERE bucket >= (SELECT until FROM rollups WHERE level = '5m')
-GROUP BY 1, 2;
+SELECT bucket, series_id, CASE WHEN abs(v_sum) > 1e-290 THEN v_sum / n ELSE 0 END AS v_avg, v_max, v_min, v_sum, n
+FROM (
+    SELECT bucket, series_id, v_max, v_min, v_sum, n
+    FROM rollup_5m
+    WHERE bucket < rollup_until('5m')
+    UNION ALL
+    SELECT date_bin('5 minutes', bucket, 'epoch'), series_id, max(v_max), min(v_min), sum(v_sum), sum(n)::bigint
+    FROM samples_1m
+    WHERE bucket >= rollup_until('5m')
+    GROUP BY 1, 2
+) AS both_parts;
 
 CREATE VIEW samples_5m_tenant WITH (security_barrier) AS
 SELECT a.bucket, a.series_id, r.name, r.labels, a.v_avg, a.v_max, a.v_min, a.v_sum, a.n
@@ -71,15 +75,17 @@ CREATE TABLE rollup_1h (
 CREATE INDEX rollup_1h_bucket ON rollup_1h USING brin (bucket) WITH (autosummarize = on);
 INSERT INTO rollups (level) VALUES ('1h');
 CREATE VIEW samples_1h AS
-SELECT bucket, series_id, v_sum / n AS v_avg, v_max, v_min, v_sum, n
-FROM rollup_1h
-WHERE bucket < (SELECT until FROM rollups WHERE level = '1h')
-UNION ALL
-SELECT date_bin('1 hour', bucket, 'epoch'), series_id, sum(v_sum) / sum(n)::double precision, max(v_max), min(v_min),
-       sum(v_sum), sum(n)::bigint
-FROM samples_5m
-WHERE bucket >= (SELECT until FROM rollups WHERE level = '1h')
-GROUP BY 1, 2;
+SELECT bucket, series_id, CASE WHEN abs(v_sum) > 1e-290 THEN v_sum / n ELSE 0 END AS v_avg, v_max, v_min, v_sum, n
+FROM (
+    SELECT bucket, series_id, v_max, v_min, v_sum, n
+    FROM rollup_1h
+    WHERE bucket < rollup_until('1h')
+    UNION ALL
+    SELECT date_bin('1 hour', bucket, 'epoch'), series_id, max(v_max), min(v_min), sum(v_sum), sum(n)::bigint
+    FROM samples_5m
+    WHERE bucket >= rollup_until('1h')
+    GROUP BY 1, 2
+) AS both_parts;
 
 CREATE VIEW samples_1h_tenant WITH (security_barrier) AS
 SELECT a.bucket, a.series_id, r.name, r.labels, a.v_avg, a.v_max, a.v_min, a.v_sum, a.n

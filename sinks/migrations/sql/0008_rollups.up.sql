@@ -11,6 +11,17 @@ CREATE TABLE rollups (
 );
 COMMENT ON COLUMN rollups.until IS 'Watermark: buckets before it are stored, except those that rollup_dirty names.';
 
+-- The watermark as the planner sees it: called immutable, so that a plan holds it as a constant and reads
+-- no partition that it excludes (a sub-select costs 6 ms of planning a query, and wrong plans). A plan
+-- that outlives a refresh computes anew what has been stored since, which is the same.
+CREATE FUNCTION rollup_until(which text) RETURNS timestamptz
+LANGUAGE plpgsql IMMUTABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    RETURN (SELECT r.until FROM public.rollups r WHERE r.level = which);
+END
+$$;
+GRANT EXECUTE ON FUNCTION rollup_until(text) TO headrace_reader;
+
 CREATE TABLE rollup_dirty (
     level text NOT NULL CHECK (level IN ('raw', '5m', '1h', 'sketch')),
     begin_at timestamptz NOT NULL,
@@ -30,7 +41,7 @@ COMMENT ON TABLE hour_versions IS 'How many marks of an hour were taken from rol
 -- Changes with whatever is stored, or refreshed, in [first, last): marks taken, marks waiting, last change.
 CREATE FUNCTION data_version(first timestamptz, last timestamptz,
     OUT taken bigint, OUT waiting bigint, OUT changed_at timestamptz)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
     SELECT (SELECT coalesce(sum(h.version), 0)::bigint FROM public.hour_versions h
             WHERE h.hour >= date_bin('1 hour', first, 'epoch') AND h.hour < last),
            (SELECT count(*) FROM public.rollup_dirty d
@@ -45,14 +56,16 @@ GRANT EXECUTE ON FUNCTION data_version(timestamptz, timestamptz) TO headrace_rea
 
 -- Sketches: counts by logarithmic class, as DDSketch has it. A class is 2 % wide, so a value read back
 -- is at most 1 % off; counts of the same class add up, which is all that merging takes.
+-- Not STRICT, which would keep the planner from inlining them: four times slower, a call a sample.
+-- nullif, because TimescaleDB computes both branches where it aggregates a column at once.
 CREATE FUNCTION sketch_key(value double precision) RETURNS integer
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT CASE WHEN value = 0 THEN 0
-                ELSE sign(value)::integer * (ceil(ln(abs(value)) / ln(1.01 / 0.99::double precision))::integer + 40000)
+                ELSE sign(value)::integer * (ceil(ln(abs(nullif(value, 0))) / ln(1.01 / 0.99::double precision))::integer + 40000)
            END
 $$;
 CREATE FUNCTION sketch_value(key integer) RETURNS double precision
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT CASE WHEN key = 0 THEN 0
                 ELSE sign(key) * exp((abs(key) - 40000) * ln(1.01 / 0.99::double precision)) * 0.99
            END
@@ -62,29 +75,30 @@ GRANT EXECUTE ON FUNCTION sketch_key(double precision), sketch_value(integer) TO
 CREATE TABLE sketch_1h (
     bucket timestamptz NOT NULL,
     series_id bigint NOT NULL,
-    keys integer[] NOT NULL,
-    counts bigint[] NOT NULL,
+    classes bytea NOT NULL,
     n bigint NOT NULL,
     PRIMARY KEY (series_id, bucket)
 );
-COMMENT ON TABLE sketch_1h IS 'Of metrics defined as histogram or summary. keys ascend; counts are of the same length and sum to n.';
+COMMENT ON TABLE sketch_1h IS 'Of metrics defined as histogram or summary.';
+-- Bytes, not arrays: a month of one series is read in 1.4 ms instead of 10, and merged outside.
+COMMENT ON COLUMN sketch_1h.classes IS 'A class after another, keys ascending: sketch_key as int4send, its count as int8send. Counts sum to n.';
 INSERT INTO rollups (level) VALUES ('sketch');
 CREATE VIEW sketches_1h AS
-SELECT bucket, series_id, keys, counts, n
+SELECT bucket, series_id, classes, n
 FROM sketch_1h
-WHERE bucket < (SELECT until FROM rollups WHERE level = 'sketch')
+WHERE bucket < rollup_until('sketch')
 UNION ALL
-SELECT bucket, series_id, array_agg(key ORDER BY key), array_agg(n ORDER BY key), sum(n)::bigint
+SELECT bucket, series_id, string_agg(int4send(key) || int8send(n), ''::bytea ORDER BY key), sum(n)::bigint
 FROM (
     SELECT date_bin('1 hour', ts, 'epoch') AS bucket, series_id, sketch_key(v_num) AS key, count(*) AS n
     FROM samples
-    WHERE ts >= (SELECT until FROM rollups WHERE level = 'sketch') AND v_num IS NOT NULL
+    WHERE ts >= rollup_until('sketch') AND v_num IS NOT NULL
     GROUP BY 1, 2, 3
 ) AS head
 GROUP BY bucket, series_id;
 
 CREATE VIEW sketches_1h_tenant WITH (security_barrier) AS
-SELECT k.bucket, k.series_id, r.name, r.labels, k.keys, k.counts, k.n
+SELECT k.bucket, k.series_id, r.name, r.labels, k.classes, k.n
 FROM sketches_1h k
 JOIN series r USING (series_id)
 WHERE r.tenant_id = current_tenant();

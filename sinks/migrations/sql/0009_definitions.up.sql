@@ -28,16 +28,24 @@ SELECT * FROM definitions WHERE tenant_id = current_tenant()
 WITH LOCAL CHECK OPTION;
 ALTER VIEW definitions_tenant ALTER COLUMN tenant_id SET DEFAULT current_tenant();
 GRANT SELECT ON definitions_tenant TO headrace_reader;
-GRANT SELECT, INSERT, UPDATE, DELETE ON definitions_tenant TO headrace_writer;
+-- The tenant is in no grant: CHECK OPTION looks at the row that results, so an UPDATE of it could take
+-- another tenant's row by ON CONFLICT.
+GRANT SELECT, DELETE,
+    INSERT (name, display_name, description, unit, type, aggregation, retention_days, warning, critical,
+            max_label_values),
+    UPDATE (display_name, description, unit, type, aggregation, retention_days, warning, critical,
+            max_label_values, version, updated_at)
+    ON definitions_tenant TO headrace_editor;
 GRANT SELECT ON definitions TO headrace_writer;
 
 CREATE FUNCTION definition_changed() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     now_sketched boolean := TG_OP <> 'DELETE' AND NEW.type IN ('histogram', 'summary');
     was_sketched boolean := TG_OP <> 'INSERT' AND OLD.type IN ('histogram', 'summary');
 BEGIN
-    PERFORM pg_notify('headrace_definitions', coalesce(NEW.tenant_id, OLD.tenant_id)::text);
+    -- Without a payload: every role may listen.
+    NOTIFY headrace_definitions;
     -- Sketches are kept for these types only: what is there already is sketched by the next refresh.
     IF now_sketched AND NOT was_sketched THEN
         INSERT INTO public.rollup_dirty (level, begin_at, end_at)

@@ -86,4 +86,5 @@ WHERE tenant_id = current_tenant()
 WITH LOCAL CHECK OPTION;
 ALTER VIEW api_keys_tenant ALTER COLUMN tenant_id SET DEFAULT current_tenant();
 ALTER VIEW api_keys_tenant ALTER COLUMN created_at SET DEFAULT now();
-GRANT SELECT, INSERT, UPDATE ON api_keys_tenant TO headrace_writer;
+GRANT SELECT, INSERT (key_hash, scopes, expires_at), UPDATE (expires_at, revoked_at)
+    ON api_keys_tenant TO headrace_editor;

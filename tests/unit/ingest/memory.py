@@ -10,6 +10,7 @@ import msgspec
 from schemas.batches import Batch, Chunk, Claim, Source
 from schemas.series import Key, Series
 from schemas.window import Window
+from sinks.series import PastLimit
 from stream.ingest.decode import Decoder
 
 TENANT = UUID("00000000-0000-0000-0000-000000000001")
@@ -31,7 +32,11 @@ class MemoryRecord:
 
 @dataclass
 class MemoryDictionary:
-    """Numbers series in the order they are seen."""
+    """Numbers series in the order they are seen; refuses those of the names in `refused`."""
+
+    refused: set[str] = field(default_factory=set)
+    remembered: dict[tuple[UUID, Key], PastLimit] = field(default_factory=dict)
+    deletions: int = 0
 
     numbers: dict[tuple[UUID, bytes], int] = field(default_factory=dict)
     series: dict[int, Series] = field(default_factory=dict)
@@ -46,18 +51,41 @@ class MemoryDictionary:
         del tenant, key
         return None
 
-    def remember(self, tenant: UUID, key: Key, series_id: int) -> None:
-        """Cache a number."""
-        self.of(tenant)[key] = series_id
+    def refusal(self, tenant: UUID, key: Key) -> PastLimit | None:
+        """What was refused before."""
+        return self.remembered.get((tenant, key))
 
-    async def resolve(self, wanted: Sequence[Series]) -> list[int]:
+    async def epoch(self) -> int:
+        """How often series were deleted."""
+        return self.deletions
+
+    def forget(self, epoch: int) -> None:
+        """Empty the cache of then."""
+        if epoch == self.deletions:
+            self.cache.clear()
+            self.remembered.clear()
+
+    def remember(self, tenant: UUID, key: Key, found: int | PastLimit, epoch: int) -> None:
+        """Cache a number or a refusal."""
+        assert epoch == self.deletions
+        if isinstance(found, PastLimit):
+            self.remembered[tenant, key] = found
+        else:
+            self.of(tenant)[key] = found
+
+    async def resolve(self, wanted: Sequence[Series]) -> list[int | PastLimit]:
         """Number these series."""
+        found: list[int | PastLimit] = []
         for one in wanted:
+            if one.name in self.refused:
+                found.append(PastLimit("too_many_series", 7))
+                continue
             number = self.numbers.setdefault(
                 (one.tenant_id, one.fingerprint), len(self.numbers) + 1
             )
             self.series[number] = one
-        return [self.numbers[s.tenant_id, s.fingerprint] for s in wanted]
+            found.append(number)
+        return found
 
 
 @dataclass

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.batches import Batch, Chunk, Claim
+from schemas.batches import Batch, Chunk, Claim, Refusal
 from schemas.series import key_text
+from sinks.rejections import rejections
 from tests.unit.ingest.memory import (
     NOW,
     SOURCE,
@@ -143,6 +144,7 @@ BAD_SAMPLES: list[tuple[object, str]] = [
     ({"name": "x"}, "bad_value"),
     (sample(value=None), "bad_value"),
     (sample(value=[1]), "bad_value"),
+    (sample(value=-1.1e290), "out_of_range"),
     (sample(value="x" * 2**20), "text_too_long"),
     (sample(value="a\0"), "nul_character"),
     (sample(labels={"host": 1}), "bad_labels"),
@@ -269,6 +271,65 @@ async def test_an_arrow_sample_that_is_not_finite_or_has_a_bad_key_costs_itself(
     assert len(rows(batch)) == 2
 
 
+async def test_an_arrow_number_that_no_sum_can_hold_costs_itself() -> None:
+    """Beyond 1e290, in a batch of numbers alone and beside texts."""
+    texts = pa.array([None, None, "up"])
+    plain, mixed = (
+        arrow([CPU] * 3, [1.0, 1e300, v], **c) for v, c in ((2.0, {}), (None, {"v_text": texts}))
+    )
+    batch = await decode(plain, mixed)
+    assert reasons(batch) == [(0, 1, "out_of_range"), (1, 1, "out_of_range")]
+    assert len(rows(batch)) == 4
+
+
+async def test_samples_past_a_limit_are_refused_by_record_with_an_example() -> None:
+    """They are neither rows nor rejects; the other samples of their records are stored."""
+    dictionary = MemoryDictionary(refused={"wide", "wider"})
+    wide = sample(name="wide", labels={"user": "1"})
+    first = envelope(sample(), wide, sample(name="wider"))
+    for again in range(2):
+        batch = await decode(first, envelope(wide, wide), dictionary=dictionary)
+        assert [(r.record.offset, r.tenant, r.reason, r.samples) for r in batch.refusals] == [
+            (0, TENANT, "too_many_series", 2),
+            (1, TENANT, "too_many_series", 2),
+        ]
+        assert (len(rows(batch)), batch.rejects, batch.size) == (1, [], 5)
+        assert len(dictionary.remembered) == 2, again
+    tenants, why, counts, _, labels = rejections(batch.refusals)
+    assert (tenants, why, counts, labels) == ([TENANT], ["too_many_series"], [4], ['{"user":"1"}'])
+
+
+async def test_points_of_a_run_past_a_limit_are_dead_lettered() -> None:
+    """The run's ledger balances: it has no column for what was rejected."""
+    execution = uuid4()
+    dictionary = MemoryDictionary(refused={"wide"})
+    value = envelope(sample(), sample(name="wide"), execution_id=str(execution))
+    batch = await decode(value, dictionary=dictionary)
+    assert reasons(batch) == [(0, 1, "too_many_series")]
+    assert batch.rejects[0].execution == execution.bytes
+    assert batch.refusals == []
+
+
+async def test_a_batch_bears_the_epoch_of_before_its_first_look_up() -> None:
+    """What was cached before a deletion is dropped once, however many batches ask for it."""
+    dictionary = MemoryDictionary(deletions=3)
+    assert (await decode(envelope(sample()), dictionary=dictionary)).series_epoch == 3
+    await decoder(dictionary).forget(2)
+    assert dictionary.cache
+    await decoder(dictionary).forget(3)
+    assert not dictionary.cache
+
+
+def test_the_example_of_a_rejection_is_small() -> None:
+    """Labels may have 64 KiB, and a row of them with each batch would swell the table."""
+    raw = json.dumps({f"l{i}": "x" * 1000 for i in range(64)}).encode()
+    refusal = Refusal(MemoryRecord(b""), TENANT, "too_many_series", 1, ("cpu", raw))
+    *_, (name,), (labels,) = rejections([refusal])
+    assert name == "cpu"
+    assert len(labels) < 1000
+    assert json.loads(labels)["l0"] == "x" * 40
+
+
 CPU = key_text("cpu", {})
 STAMPS = pa.array([datetime.fromtimestamp(NOW / 1e6, UTC)] * 2, pa.timestamp("us", "UTC"))
 BAD_ARROW: dict[str, dict[str, Any]] = {
@@ -352,7 +413,7 @@ async def test_an_arrow_stream_that_breaks_off_is_one_reject() -> None:
     assert reasons(await decode(record)) == [(0, None, "bad_arrow")]
 
 
-numbers = st.floats(allow_nan=False, allow_infinity=False)
+numbers = st.floats(-1e290, 1e290)
 values = (
     numbers
     | st.booleans()

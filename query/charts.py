@@ -1,0 +1,177 @@
+"""Routes of figures over time: series in buckets, and aggregates of a whole range."""
+
+from datetime import datetime
+
+from fastapi import APIRouter, Request, Response
+
+from query import figures, freshness
+from query.chart_answers import (
+    Aggregate,
+    Aggregates,
+    BucketedSeries,
+    Group,
+    aggregates_table,
+    point_of,
+    points_table,
+)
+from query.credentials import Tenant
+from query.downsample import thin
+from query.figures import Question
+from query.filling import fill as fill_gaps
+from query.parameters import (
+    A_MINUTE,
+    ALL_FIGURES,
+    FIGURES,
+    NO_LABELS,
+    Aggregation,
+    Bucket,
+    By,
+    End,
+    Figures,
+    Fill,
+    Labels,
+    Matchers,
+    MaxPoints,
+    MetricInPath,
+    Start,
+    TimeRange,
+    check_buckets,
+    check_points,
+    time_range,
+)
+from query.parts import Wired
+from query.paths import NAME
+from query.provenance import described, sourced
+from query.representations import TABULAR, Accepted
+from query.series import definition, find_series, select
+from schemas import problems
+
+router = APIRouter(
+    prefix="/api/v1/metrics",
+    tags=["metrics"],
+    responses=problems.described(401, 403, 422, 503, 504),
+)
+
+
+@router.get(
+    "/series" + NAME,
+    summary="A metric in buckets of time",
+    response_model=BucketedSeries,
+    responses=TABULAR,
+)
+async def bucketed(
+    *,
+    request: Request,
+    parts: Wired,
+    accepted: Accepted,
+    tenant: Tenant,
+    name: MetricInPath,
+    label: Labels = NO_LABELS,
+    match: Matchers = NO_LABELS,
+    by: By = NO_LABELS,
+    start: Start = None,
+    end: End = None,
+    bucket: Bucket = A_MINUTE,
+    agg: Aggregation = None,
+    fill: Fill = "none",
+    max_points: MaxPoints = None,
+) -> Response:
+    """Aggregate the numbers of all matching series together, or by label.
+
+    Buckets are aligned to 1970-01-01T00:00:00Z. Read from the coarsest rollup that gives what the raw
+    samples would give; `source` says which. Percentiles are exact, interpolated between ranks, or
+    within `relative_error` from sketches. A rate is followed series by series, then added up.
+    """
+    now = parts.clock()
+    asked = time_range(start, end, now)
+    check_buckets(asked, bucket)
+    async with parts.database.reading(tenant) as reading:
+        defined = await definition(reading, name)
+        figure = agg or defined.aggregation
+        kept = parts.retention.kept(now, defined.retention_days)
+        question = Question(asked, bucket, now, kept, defined)
+        route = question.route(figure)
+        etag = await freshness.etag(
+            reading, request, tenant, metric=name, asked=route.asked, level=route.level, now=now
+        )
+        selection = select(name, await find_series(reading, name, label, match), by)
+        check_points(len(selection.labels), asked, bucket)
+        found = await figures.series(reading, selection, question, figure)
+    width = found.route.bucket or bucket
+    by_group: list[dict[datetime, tuple[int, float | None]]] = [{} for _ in selection.labels]
+    for (at, number), value in found.values.items():
+        by_group[number][at] = value
+    filled = [fill_gaps(values, found.route.asked, width, fill) for values in by_group]
+    groups = [
+        (labels, thin(points, max_points) if max_points else points)
+        for labels, points in zip(selection.labels, filled, strict=True)
+    ]
+    answer = BucketedSeries(
+        **described(name, defined),
+        **sourced(found.route, exact=found.exact),
+        bucket_seconds=width.total_seconds(),
+        agg=figure,
+        points=[] if by else [point_of(one) for _, points in groups for one in points],
+        groups=[
+            Group(labels=labels, points=[point_of(one) for one in points])
+            for labels, points in groups
+        ]
+        if by
+        else [],
+    )
+    return accepted.respond(
+        answer, rows="groups" if by else "points", table=lambda: points_table(groups), etag=etag
+    )
+
+
+@router.get(
+    "/aggregate" + NAME,
+    summary="Figures of a metric over a range",
+    response_model=Aggregates,
+    responses=TABULAR,
+)
+async def aggregated(
+    *,
+    request: Request,
+    parts: Wired,
+    accepted: Accepted,
+    tenant: Tenant,
+    name: MetricInPath,
+    label: Labels = NO_LABELS,
+    match: Matchers = NO_LABELS,
+    by: By = NO_LABELS,
+    start: Start = None,
+    end: End = None,
+    agg: Figures = ALL_FIGURES,
+) -> Response:
+    """Take the numbers of all matching series together, or by label, over the whole range."""
+    now = parts.clock()
+    asked = time_range(start, end, now)
+    wanted = [one for one in FIGURES if one in agg.split(",")]
+    async with parts.database.reading(tenant) as reading:
+        defined = await definition(reading, name)
+        kept = parts.retention.kept(now, defined.retention_days)
+        question = Question(asked, None, now, kept, defined)
+        routes = [question.route(one) for one in wanted]
+        etag = await freshness.etag(
+            reading,
+            request,
+            tenant,
+            metric=name,
+            asked=TimeRange(min(r.asked.start for r in routes), max(r.asked.end for r in routes)),
+            level=max((r.level for r in routes), key=freshness.SETTLING.__getitem__),
+            now=now,
+        )
+        selection = select(name, await find_series(reading, name, label, match), by)
+        found = await figures.whole(reading, selection, question, wanted)
+    rows = [
+        Aggregate(labels=labels, **dict.fromkeys(FIGURES) | values)
+        for labels, values in zip(selection.labels, found.values, strict=True)
+    ]
+    answer = Aggregates(
+        **described(name, defined),
+        **sourced(*found.routes, exact=found.exact),
+        percentile_source=found.percentiles and found.percentiles.level,
+        groups=rows,
+    )
+    return accepted.respond(answer, rows="groups", table=lambda: aggregates_table(rows), etag=etag)

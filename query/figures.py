@@ -1,0 +1,146 @@
+"""Answers for one figure of a metric: finds what to read it from, reads it, says how exact it is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Generic, TypeVar
+
+from query import aggregates, percentiles, routing
+from query.aggregates import Key
+from query.database import Reading
+from query.parameters import Figure, TimeRange
+from query.percentiles import PERCENTILES, Percentiles
+from query.rates import REACH, rates
+from query.routing import Degradation, Kept, Route
+from query.series import Defined, Selection
+from schemas.definitions import Aggregation
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Found(Generic[_T]):
+    """Figures, the route that they were read along, and whether raw samples would give the same."""
+
+    values: _T
+    route: Route
+    exact: bool = True
+
+
+@dataclass(frozen=True)
+class Whole:
+    """Figures of each group over a whole range, and the routes of its numbers and its percentiles."""
+
+    values: list[dict[Figure, float]]
+    numbers: Route | None
+    percentiles: Route | None
+    exact: bool = True
+
+    @property
+    def routes(self) -> list[Route]:
+        """Those that were taken."""
+        return [one for one in (self.numbers, self.percentiles) if one]
+
+
+@dataclass(frozen=True)
+class Question:
+    """A range of a metric, in buckets or (None) as one, and what is kept of it."""
+
+    asked: TimeRange
+    bucket: timedelta | None
+    now: datetime
+    kept: Kept
+    defined: Defined
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether all of the raw samples are."""
+        return self.asked.start >= self.kept["raw"]
+
+    def route(self, aggregation: Aggregation) -> Route:
+        """What will be read, as far as that is known before, and at most what an answer depends on."""
+        if aggregation in PERCENTILES:
+            sketched = self.defined.is_sketched
+            return routing.percentiles(self.asked, self.bucket, self.kept, sketched=sketched)
+        if aggregation == "rate":
+            route = routing.estimates(self.asked, self.bucket, self.kept)
+            wide = TimeRange(route.asked.start - REACH, route.asked.end)
+            return replace(route, asked=wide)
+        return routing.numbers(self.asked, self.bucket, self.kept)
+
+
+async def series(
+    reading: Reading, selection: Selection, question: Question, aggregation: Aggregation
+) -> Found[dict[Key, tuple[int, float]]]:
+    """Count and value of each bucket and group that has one.
+
+    Raises a validation error when that would read too much.
+    """
+    if aggregation == "rate":
+        return await _rates(reading, selection, question)
+    if aggregation in PERCENTILES:
+        some = await quantiles(reading, selection, question, [PERCENTILES[aggregation]])
+        values = {key: (n, figures[0]) for key, (n, figures) in some.values.items()}
+        return Found(values, some.route, some.exact)
+    route = question.route(aggregation)
+    found = await aggregates.numbers(reading, selection, route)
+    return Found({key: (one.n, one.figure(aggregation)) for key, one in found.items()}, route)
+
+
+async def whole(
+    reading: Reading, selection: Selection, question: Question, wanted: Sequence[Figure]
+) -> Whole:
+    """These figures of each group, all buckets being one.
+
+    Raises a validation error when that would read too much.
+    """
+    values: list[dict[Figure, float]] = [{} for _ in selection.labels]
+    shares = {one: PERCENTILES[one] for one in wanted if one in PERCENTILES}
+    plain = [one for one in wanted if one not in shares]
+    route = question.route(plain[0]) if plain else None
+    if route:
+        for (_, group), one in (await aggregates.numbers(reading, selection, route)).items():
+            values[group] |= {name: one.figure(name) for name in plain}
+    if not shares:
+        return Whole(values, route, None)
+    found = await quantiles(reading, selection, question, list(shares.values()))
+    for (_, group), (_, some) in found.values.items():
+        values[group] |= dict(zip(shares, some, strict=True))
+    return Whole(values, route, found.route, found.exact)
+
+
+async def quantiles(
+    reading: Reading, selection: Selection, question: Question, shares: Sequence[float]
+) -> Found[Percentiles]:
+    """Percentiles of each bucket and group: exact, or from sketches, or of the samples that are left.
+
+    Raises a validation error when that would read too much.
+    """
+    route = question.route("p50")
+    if route.level == "sketch_1h":
+        found = await percentiles.from_sketches(reading, selection, route, shares)
+        if found is not None:
+            return Found(found, route, exact=False)
+        undone = "the metric's sketches are not made yet: these are the raw samples that are kept"
+        route = routing.from_raw(question.asked, question.bucket)
+        route = replace(route, degradation=Degradation("sketch_1h", "raw", undone))
+    found = await percentiles.from_raw(reading, selection, route, shares)
+    return Found(found, route, exact=question.is_kept)
+
+
+async def _rates(
+    reading: Reading, selection: Selection, question: Question
+) -> Found[dict[Key, tuple[int, float]]]:
+    asked, bucket = question.asked, question.bucket
+    estimated = routing.estimates(asked, bucket, question.kept)
+    reason = routing.gone("raw", estimated.level, question.kept)
+    if question.is_kept:
+        wide = TimeRange(asked.start - REACH, asked.end)
+        count = await aggregates.count_raw(reading, selection, wide)
+        if count <= aggregates.MOST_RAW:
+            route = routing.from_raw(asked, bucket)
+            return Found(await rates(reading, selection, route, question.now), route)
+        many = f"{count} raw samples are too many to follow: resets are estimated from rollups"
+        reason = Degradation("raw", estimated.level, many)
+    route = replace(estimated, degradation=reason)
+    return Found(await rates(reading, selection, route, question.now), route, exact=False)

@@ -1,0 +1,82 @@
+"""Reads percentiles: exact ones from raw samples, those of long ranges from sketches."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+
+from query import routing, sketches
+from query.aggregates import Key, check_raw, piece_rows, too_many
+from query.database import Reading
+from query.routing import Piece, Route
+from query.series import Selection
+from query.sketches import Sketches
+
+PERCENTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+
+MOST_SKETCHES = 100_000
+"""That one request may merge: a second at the very worst."""
+
+_AT_ONCE = 5_000
+"""Sketches that are held at a time: some ten megabytes."""
+Percentiles = dict[Key, tuple[int, list[float]]]
+"""Count, and the percentiles in the order that was asked for."""
+
+
+async def from_raw(
+    reading: Reading, selection: Selection, route: Route, shares: Sequence[float]
+) -> Percentiles:
+    """Percentiles of each bucket and group, exact.
+
+    Raises a validation error when that would read too much.
+    """
+    (piece,) = route.pieces
+    await check_raw(reading, selection, piece)
+    rows = await piece_rows(reading, "percentiles", selection, route, piece, list(shares))
+    return {(row["at"], row["grp"]): (row["n"], row["percentiles"]) for row in rows}
+
+
+async def from_sketches(
+    reading: Reading, selection: Selection, route: Route, shares: Sequence[float]
+) -> Percentiles | None:
+    """Percentiles of each bucket and group; None when the sketches don't have the samples yet.
+
+    Raises a validation error when that would read too much.
+    """
+    (core,) = (piece for piece in route.pieces if piece.level == route.level)
+    hours = (core.end - core.start) // routing.WIDTHS[core.level]
+    if hours * len(selection.ids) > MOST_SKETCHES:
+        raise too_many("start", f"{hours * len(selection.ids)} sketches (at most {MOST_SKETCHES})")
+    for piece in route.pieces:
+        await check_raw(reading, selection, piece)
+    places: dict[Key, int] = {}
+    found = sketches.NONE
+    oldest = core.end
+    for piece in _slices(route, max(1, _AT_ONCE // max(1, len(selection.ids)))):
+        rows = await piece_rows(reading, "classes", selection, route, piece)
+        at = [places.setdefault((row["at"], row["grp"]), len(places)) for row in rows]
+        classes = [row["classes"] for row in rows]
+        # In a thread: thousands of them take longer than other requests should wait.
+        found = await asyncio.to_thread(_merged, found, at, classes)
+        if piece.level == core.level:
+            oldest = min([oldest, *(row["oldest"] for row in rows)])
+    # Of the past, sketches are made from the newest day back: what is not made yet is older than all.
+    if selection.ids and core.start < oldest:
+        undone = await reading.rows("is_rolled", selection.ids, core.start, oldest, selection.name)
+        if undone[0]["is_rolled"]:
+            return None
+    counts, values = found.percentiles(shares)
+    return dict(zip(places, zip(counts, values, strict=True), strict=True))
+
+
+def _merged(found: Sketches, places: Sequence[int], classes: Sequence[bytes]) -> Sketches:
+    return found.merged(sketches.decode(places, classes))
+
+
+def _slices(route: Route, hours: int) -> Iterator[Piece]:
+    """The route's pieces, those of sketches no longer than so many hours."""
+    for piece in route.pieces:
+        start = piece.start
+        step = hours * routing.WIDTHS[piece.level] if piece.level != "raw" else piece.end - start
+        while start < piece.end:
+            end = min(start + step, piece.end)
+            yield Piece(piece.level, start, end)
+            start = end

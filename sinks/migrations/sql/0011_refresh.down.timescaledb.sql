@@ -1,0 +1,2 @@
+DROP FUNCTION refresh_rollup(text, timestamptz);
+DROP FUNCTION earliest_sample();

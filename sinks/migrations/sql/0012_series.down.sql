@@ -1,0 +1,11 @@
+DROP FUNCTION forget_metric(text);
+DROP FUNCTION metric_plan(text);
+DROP FUNCTION forget(uuid, text);
+DROP FUNCTION forget_plan(uuid, text);
+GRANT INSERT ON series TO headrace_writer;
+DROP FUNCTION add_series(uuid, text[], text[], bytea[], bigint, bigint);
+DROP TRIGGER tenant_changed ON tenants;
+DROP TRIGGER tenant_changed ON definitions;
+DROP FUNCTION tenant_changed();
+DROP TABLE tenant_changes;
+DROP TABLE forgotten_runs;

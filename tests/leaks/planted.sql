@@ -1,0 +1,27 @@
+-- name: define
+-- $1 tenant, $2 its word: two definitions, and a rejection.
+WITH defined AS (
+    INSERT INTO definitions (tenant_id, name, display_name, description, unit, type, aggregation)
+    SELECT $1, name, $2 || ' display', $2 || ' description', $2 || '-unit', type, aggregation
+    FROM (VALUES ('cpu_usage', 'gauge', 'avg'), ($2 || '.latency', 'histogram', 'p95'))
+        AS d (name, type, aggregation)
+)
+INSERT INTO rejections (tenant_id, reason, samples, last_name, last_labels)
+VALUES ($1, 'too_many_series', 7, $2 || '.rejected', jsonb_build_object($2::text, $2::text));
+
+-- name: name_run
+-- $1 execution, $2 its tenant's word.
+WITH totals AS (
+    UPDATE k6_aggregates SET name = $2 || ' /items', p99 = $3
+    WHERE execution_id = $1 AND kind = 'endpoint'
+), counted AS (
+    UPDATE run_ledger SET topic = $2 || '-topic' WHERE execution_id = $1
+)
+UPDATE runs
+SET test = $2 || '-test', script = $2 || '.js', metrics = jsonb_build_object($2 || '_metric', 'trend')
+WHERE execution_id = $1;
+
+-- name: keep_raw
+-- $1 execution, $2 its tenant's word, $3 a number, $4 when.
+INSERT INTO k6_samples
+SELECT $4, $1, series_id, $3 FROM series WHERE name = $2 || '.latency';

@@ -1,0 +1,44 @@
+-- Attempts of an editor in the intruder's tenant on what is the victim's. Each is refused, or returns no row.
+
+-- name: delete_by_tenant
+DELETE FROM definitions_tenant WHERE tenant_id = :victim RETURNING name;
+
+-- name: change_by_tenant
+UPDATE definitions_tenant SET unit = 'x' WHERE tenant_id = :victim RETURNING name;
+
+-- name: revoke_by_tenant
+UPDATE api_keys_tenant SET revoked_at = now() WHERE tenant_id = :victim RETURNING 1;
+
+-- name: revoke_by_hash
+UPDATE api_keys_tenant SET revoked_at = now() WHERE key_hash = :hash RETURNING 1;
+
+-- name: define_for_another
+INSERT INTO definitions_tenant (tenant_id, name, type, aggregation)
+VALUES (:victim, 'x', 'gauge', 'avg') RETURNING name;
+
+-- name: give_away_definitions
+UPDATE definitions_tenant SET tenant_id = :victim RETURNING name;
+
+-- name: give_away_keys
+UPDATE api_keys_tenant SET tenant_id = :victim RETURNING 1;
+
+-- name: make_a_key_for_another
+INSERT INTO api_keys_tenant (tenant_id, key_hash, scopes)
+VALUES (:victim, sha256('x'), '{read}') RETURNING 1;
+
+-- name: take_a_definition
+INSERT INTO definitions_tenant (tenant_id, name, type, aggregation)
+VALUES (:victim, 'cpu_usage', 'gauge', 'avg')
+ON CONFLICT (tenant_id, name) DO UPDATE SET tenant_id = :intruder RETURNING name;
+
+-- name: take_a_key
+INSERT INTO api_keys_tenant (key_hash, scopes) VALUES (:hash, '{read}')
+ON CONFLICT (key_hash) DO UPDATE SET tenant_id = :intruder RETURNING 1;
+
+-- name: revoke_by_conflict
+INSERT INTO api_keys_tenant (key_hash, scopes) VALUES (:hash, '{read}')
+ON CONFLICT (key_hash) DO UPDATE SET revoked_at = now() RETURNING 1;
+
+-- name: merge_definitions
+MERGE INTO definitions_tenant d USING (SELECT 'cpu_usage' AS name) s ON d.name = s.name AND d.tenant_id = :victim
+WHEN MATCHED THEN UPDATE SET unit = 'x' RETURNING d.name;

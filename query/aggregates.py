@@ -58,9 +58,9 @@ async def numbers(reading: Reading, selection: Selection, route: Route) -> dict[
     found: dict[Key, Numbers] = {}
     for piece in route.pieces:
         await check_raw(reading, selection, piece)
-        for row in await piece_rows(reading, "numbers", selection, route, piece):
-            key = (row["at"], row["grp"])
-            one = Numbers(row["n"], row["sum"], row["min"], row["max"])
+        for at, group, *figures in await piece_rows(reading, "numbers", selection, route, piece):
+            key = (at, group)
+            one = Numbers(*figures)
             found[key] = found[key].merged(one) if key in found else one
     return found
 

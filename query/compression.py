@@ -6,7 +6,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from query.accepting import takes_gzip
 
-_LEVEL = 6
+_LEVEL = 3
 """A third of the time of level 9, for answers a fifteenth larger."""
 
 

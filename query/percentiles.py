@@ -49,15 +49,20 @@ async def from_sketches(
         await check_raw(reading, selection, piece)
     places: dict[Key, int] = {}
     found = sketches.NONE
+    at: list[int] = []
+    classes: list[bytes] = []
     oldest = core.end
     for piece in _slices(route, max(1, _AT_ONCE // max(1, len(selection.ids)))):
         rows = await piece_rows(reading, "classes", selection, route, piece)
-        at = [places.setdefault((row["at"], row["grp"]), len(places)) for row in rows]
-        classes = [row["classes"] for row in rows]
-        # In a thread: thousands of them take longer than other requests should wait.
-        found = await asyncio.to_thread(_merged, found, at, classes)
+        at += [places.setdefault((row["at"], row["grp"]), len(places)) for row in rows]
+        classes += [row["classes"] for row in rows]
+        if len(classes) >= _AT_ONCE:
+            # In a thread: thousands of them take longer than other requests should wait.
+            found = await asyncio.to_thread(_merged, found, at, classes)
+            at, classes = [], []
         if piece.level == core.level:
             oldest = min([oldest, *(row["oldest"] for row in rows)])
+    found = _merged(found, at, classes)
     # Of the past, sketches are made from the newest day back: what is not made yet is older than all.
     if selection.ids and core.start < oldest:
         undone = await reading.rows("is_rolled", selection.ids, core.start, oldest, selection.name)

@@ -36,6 +36,8 @@ class Sketches:
 
     def merged(self, other: "Sketches") -> "Sketches":
         """Those of both; where they have the same place, the sketch of both."""
+        if not self.cells.size:
+            return other
         return _of(
             np.concatenate([self.cells, other.cells]), np.concatenate([self.counts, other.counts])
         )

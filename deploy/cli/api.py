@@ -66,7 +66,9 @@ def run(
 async def _run(
     settings: Settings, dsn: str, listener: socket.socket, statement_timeout: float
 ) -> None:
-    pool = await connect_pool(dsn, role="headrace_reader", application="api", max_size=_CONNECTIONS)
+    pool = await connect_pool(
+        dsn, role="headrace_reader", application="api", max_size=_CONNECTIONS, tidy=False
+    )
     keys = await connect_pool(dsn, role="headrace_reader", application="api", max_size=_KEYS)
     editors = await connect_pool(dsn, role="headrace_editor", application="api", max_size=_EDITORS)
     try:

@@ -42,15 +42,16 @@ COMMENT ON TABLE hour_versions IS 'How many marks of an hour were taken from rol
 CREATE FUNCTION data_version(first timestamptz, last timestamptz,
     OUT taken bigint, OUT waiting bigint, OUT changed_at timestamptz)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
-    SELECT (SELECT coalesce(sum(h.version), 0)::bigint FROM public.hour_versions h
-            WHERE h.hour >= date_bin('1 hour', first, 'epoch') AND h.hour < last),
-           (SELECT count(*) FROM public.rollup_dirty d
-            WHERE d.level = 'raw' AND d.begin_at < last AND d.end_at > first),
-           greatest(
-               (SELECT max(h.changed_at) FROM public.hour_versions h
-                WHERE h.hour >= date_bin('1 hour', first, 'epoch') AND h.hour < last),
-               (SELECT max(d.marked_at) FROM public.rollup_dirty d
-                WHERE d.level = 'raw' AND d.begin_at < last AND d.end_at > first))
+    SELECT h.taken, d.waiting, greatest(h.changed_at, d.marked_at)
+    FROM (
+        SELECT coalesce(sum(v.version), 0)::bigint AS taken, max(v.changed_at) AS changed_at
+        FROM public.hour_versions v
+        WHERE v.hour >= date_bin('1 hour', first, 'epoch') AND v.hour < last
+    ) h, (
+        SELECT count(*) AS waiting, max(m.marked_at) AS marked_at
+        FROM public.rollup_dirty m
+        WHERE m.level = 'raw' AND m.begin_at < last AND m.end_at > first
+    ) d
 $$;
 GRANT EXECUTE ON FUNCTION data_version(timestamptz, timestamptz) TO headrace_reader;
 

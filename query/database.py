@@ -54,6 +54,11 @@ SELECT set_config('app.tenant_id', $1, true),
 """
 _PATIENCE = 5.0
 _NOT_MIGRATED = "The database is not migrated. Run: headrace migrate"
+_UNMIGRATED = (
+    asyncpg.UndefinedTableError,
+    asyncpg.UndefinedFunctionError,
+    asyncpg.InvalidParameterValueError,  # no such role in the whole server
+)
 
 
 class TooSlow(HeadraceError):
@@ -176,7 +181,7 @@ def _spoken() -> Iterator[None]:
     """Raise what the database raises as Temporary; the cause is for the log, not for the caller."""
     try:
         yield
-    except (asyncpg.UndefinedTableError, asyncpg.UndefinedFunctionError) as error:
+    except _UNMIGRATED as error:
         raise Temporary(_NOT_MIGRATED) from error
     except asyncpg.SyntaxOrAccessError:
         raise  # a bug or a missing grant: it does not pass by itself

@@ -46,6 +46,30 @@ async def rows_past_retention(
     return found
 
 
+async def undefined_sketches(sessions: Sessions) -> list[Removal]:
+    """Sketches of metrics that are no longer defined as histogram or summary."""
+    row = (await sessions.fetch(_SQL["undefined_sketches"]))[0]
+    if not row["rows"]:
+        return []
+    reason = "no longer defined as histogram or summary"
+    return [
+        Removal(
+            "delete", "sketch", "sketch_1h", row["begin"], row["end"], row["rows"], None, reason,
+            undefined=True,
+        )
+    ]  # fmt: skip
+
+
+async def delete_sketches(
+    sessions: Sessions, removal: Removal, begin: datetime, end: datetime
+) -> None:
+    """Delete what a removal says, of the hours in [begin, end)."""
+    if removal.undefined:
+        await sessions.execute(_SQL["delete_undefined_sketches"], begin, end)
+    else:
+        await sessions.execute(_SQL["delete_sketches"], list(removal.series), begin, end)
+
+
 async def old_hours(sessions: Sessions, policy: LifecyclePolicy, now: datetime) -> list[Removal]:
     """Sketches and versions of hours that are older than hourly rollups are kept."""
     kept = policy.keeping("sketch").retention

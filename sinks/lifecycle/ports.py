@@ -55,6 +55,8 @@ class Removal:
     reason: str
     series: tuple[int, ...] = field(default=(), repr=False)
     """Thin out: the series to keep; delete: those to delete, or none for all."""
+    undefined: bool = False
+    """Delete only sketches that no definition asks for."""
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,7 @@ class PostgresLifecycle:
         found += await definitions.rows_past_retention(
             self._db, _TABLES, metrics, self._policy, now
         )
+        found += await definitions.undefined_sketches(self._db)
         return found + await definitions.old_hours(self._db, self._policy, now)
 
     async def remove(self, removal: Removal) -> None:
@@ -185,7 +186,7 @@ class PostgresLifecycle:
         while begin < removal.end:
             end = min(begin + timedelta(days=1), removal.end)
             if removal.level == "sketch":
-                await self._db.execute(_COMMON["delete_sketches"], list(removal.series), begin, end)
+                await definitions.delete_sketches(self._db, removal, begin, end)
             else:
                 await self._db.execute(
                     f"DELETE FROM {table} WHERE series_id = ANY ($1) AND {time} >= $2 AND {time} < $3",  # noqa: S608 # our own names

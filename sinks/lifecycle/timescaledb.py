@@ -78,6 +78,7 @@ class TimescaleLifecycle:
         found += await definitions.rows_past_retention(
             self._db, await self._tables(), metrics, self._policy, now
         )
+        found += await definitions.undefined_sketches(self._db)
         return found + await definitions.old_hours(self._db, self._policy, now)
 
     async def remove(self, removal: Removal) -> None:
@@ -175,9 +176,7 @@ class TimescaleLifecycle:
         table, time = (await self._tables())[removal.level]
         for first, last in _days(removal.begin or removal.end, removal.end):
             if removal.level == "sketch":
-                await self._db.execute(
-                    _COMMON["delete_sketches"], list(removal.series), first, last
-                )
+                await definitions.delete_sketches(self._db, removal, first, last)
                 continue
             async with self._db.transaction() as connection:
                 # A limit against accidents: what is touched of a compressed chunk is unpacked first.

@@ -68,6 +68,23 @@ SELECT count(*) AS rows, min(bucket) AS begin FROM sketch_1h WHERE bucket < $1
 DELETE FROM sketch_1h
 WHERE bucket >= $2 AND bucket < $3 AND (series_id = ANY ($1::bigint[]) OR cardinality($1::bigint[]) = 0)
 
+-- name: undefined_sketches
+-- Sketches that no definition asks for: how many, and the hours they span.
+SELECT count(*) AS rows, min(k.bucket) AS begin, max(k.bucket) + interval '1 hour' AS "end"
+FROM sketch_1h k
+WHERE NOT EXISTS (
+    SELECT FROM series s JOIN definitions d USING (tenant_id, name)
+    WHERE s.series_id = k.series_id AND d.type IN ('histogram', 'summary')
+)
+
+-- name: delete_undefined_sketches
+-- Deletes those of [$1, $2); not of a metric that was defined again meanwhile.
+DELETE FROM sketch_1h k
+WHERE k.bucket >= $1 AND k.bucket < $2 AND NOT EXISTS (
+    SELECT FROM series s JOIN definitions d USING (tenant_id, name)
+    WHERE s.series_id = k.series_id AND d.type IN ('histogram', 'summary')
+)
+
 -- name: old_versions
 -- Versions of hours before $1.
 SELECT count(*) AS rows, min(hour) AS begin FROM hour_versions WHERE hour < $1

@@ -84,6 +84,22 @@ async def test_a_dry_run_says_what_a_run_does(store: Stored) -> None:
     assert NOW - oldest < 40 * DAY
 
 
+async def test_a_metric_that_is_no_histogram_any_more_loses_its_sketches(store: Stored) -> None:
+    """Of a definition that is deleted or says otherwise nothing is left; the others keep theirs."""
+    kept, deleted, changed = [
+        await store.series(name, type="histogram") for name in ("kept", "deleted", "changed")
+    ]
+    await grow(store, [kept, deleted, changed], [1, 3], NOW)
+    await store.pool.execute("DELETE FROM definitions WHERE name = 'deleted'")
+    await store.pool.execute("UPDATE definitions SET type = 'gauge' WHERE name = 'changed'")
+    (removal,) = await store.lifecycle.removals(NOW)
+    assert (removal.level, removal.rows) == ("sketch", 4)
+    await Maintenance(store.pool, store.lifecycle, lambda: NOW).retain(NOW, quiet)
+    assert await ages(store, "sketch_1h", kept, NOW) == [1, 3]
+    assert await store.pool.fetchval("SELECT count(*) FROM sketch_1h") == 2
+    assert await store.lifecycle.removals(NOW) == []
+
+
 async def test_refreshing_empties_no_rollup_whose_source_is_gone(store: Stored) -> None:
     """Everything is computed anew from further back than the sources go: what is older stays as it is."""
     series = await store.series("gauge")

@@ -1,6 +1,7 @@
 """Real servers for tests: one set a session, one scratch database and topic prefix a test."""
 
 import secrets
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,16 @@ from schemas.topics import Topics
 from sinks.migrate import migrate
 from sinks.scratch import scratch_database
 from tests.servers import Servers, servers
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach what the tests start.
+
+    A shell without job control starts its background jobs with SIGINT ignored, and all that they start
+    would inherit that.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

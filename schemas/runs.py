@@ -47,6 +47,10 @@ class RunStarted(_RunEvent):
     runners_expected: int = Field(default=1, ge=1)
     options: dict[str, Any] = Field(default_factory=dict)
     thresholds: list[Threshold] = Field(default_factory=list)
+    tags: dict[str, str] = Field(
+        default_factory=dict, description="of the whole run: by these it is found in a list"
+    )
+    keep_raw: bool = Field(default=False, description="keep the points after aggregation")
 
 
 class RunFinished(_RunEvent):

@@ -157,6 +157,12 @@ def _tenant(connection: psycopg.Connection, name: str) -> UUID:
         (run,),
     )
     for statement in (
+        "INSERT INTO run_checks VALUES (%s, '', 'c', 1, 0)",
+        "INSERT INTO run_errors VALUES (%s, 'e', 'GET', '500', '1500', '', 1, now(), now())",
+        "INSERT INTO baselines SELECT tenant_id, test, 'b', execution_id FROM runs WHERE execution_id = %s",
+    ):
+        connection.execute(statement.encode(), (run,))
+    for statement in (
         "INSERT INTO definitions (tenant_id, name, type, aggregation) VALUES (%s, 'm', 'gauge', 'avg')",
         "INSERT INTO metrics (tenant_id, name, series) VALUES (%s, 'm', 1)",
         "INSERT INTO metric_labels (tenant_id, name, label, n_values) VALUES (%s, 'm', 'l', 1)",

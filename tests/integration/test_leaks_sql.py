@@ -72,14 +72,14 @@ async def test_every_relation_is_refused_or_shows_the_own_tenant(scene: Scene) -
         assert scene.marks(sight.text) or view == "limits_tenant", view
 
 
-async def test_an_editor_reads_definitions_and_keys_and_nothing_else(scene: Scene) -> None:
+async def test_an_editor_reads_what_it_changes_and_nothing_else(scene: Scene) -> None:
     """The role that changes a tenant's settings for the API has no right on any table, nor on samples."""
     own = [one for one in await relations(scene.site.admin) if not one.system]
     async with session_as(scene.dsn, "headrace_editor") as session:
         await become(session, scene.intruder.tenant_id)
         seen = await read_all(session, [one.name for one in own])
     readable = {one.name for one in own if not seen[one.name].refused and not one.extension}
-    assert readable == {"definitions_tenant", FOR_EDITORS}
+    assert readable == {"definitions_tenant", "baselines_tenant", FOR_EDITORS}
     for name, sight in seen.items():
         assert not scene.marks(sight.text), name
 

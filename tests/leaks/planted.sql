@@ -16,9 +16,18 @@ WITH totals AS (
     WHERE execution_id = $1 AND kind = 'endpoint'
 ), counted AS (
     UPDATE run_ledger SET topic = $2 || '-topic' WHERE execution_id = $1
+), checked AS (
+    INSERT INTO run_checks VALUES ($1, $2 || '-group', $2 || '-check', 7, 1)
+), failed AS (
+    INSERT INTO run_errors
+    VALUES ($1, $2 || ' /items', 'GET', '500', '1500', $2 || '-error', 3, to_timestamp($3), to_timestamp($3))
+), pinned AS (
+    INSERT INTO baselines (tenant_id, test, name, execution_id)
+    SELECT tenant_id, $2 || '-test', $2 || '-baseline', $1 FROM runs WHERE execution_id = $1
 )
 UPDATE runs
-SET test = $2 || '-test', script = $2 || '.js', metrics = jsonb_build_object($2 || '_metric', 'trend')
+SET test = $2 || '-test', script = $2 || '.js', metrics = jsonb_build_object($2 || '_metric', 'trend'),
+    tags = jsonb_build_object($2 || '-tag', $2), incomplete = $2 || '-runner'
 WHERE execution_id = $1;
 
 -- name: keep_raw

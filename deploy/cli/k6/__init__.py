@@ -1,0 +1,20 @@
+"""`headrace k6`: load tests, one module a command."""
+
+import typer
+
+from deploy.cli.k6 import deliver, imports, run
+
+_COMMANDS = (run, imports, deliver)
+"""In the order of `--help`."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the CLI."""
+    k6 = typer.Typer(
+        no_args_is_help=True,
+        rich_markup_mode="markdown",
+        help="Run k6 with its points going to Kafka, import a finished run, deliver what was kept.",
+    )
+    for command in _COMMANDS:
+        command.register(k6)
+    app.add_typer(k6, name="k6")

@@ -1,0 +1,86 @@
+"""`headrace k6 import`: a finished run from its file."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from deploy.cli.context import resolve, tenant, topics
+from deploy.cli.k6.shared import KEPT, ApiKey, ExecutionId, Json, conclude, progress_bar, quiet, say
+from producers.k6.imports import ImportConfig, import_run
+from producers.k6.outcome import RunResult
+from schemas.errors import Permanent
+from schemas.settings import Settings
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `headrace k6`."""
+    app.command("import")(import_file)
+
+
+def import_file(
+    file: Annotated[
+        Path, typer.Argument(help="Written by `k6 run --out json=FILE`; may be gzipped.")
+    ],
+    *,
+    summary: Annotated[
+        Path | None,
+        typer.Option(
+            help="The run's --summary-export file: k6's verdicts, and thresholds of submetrics."
+        ),
+    ] = None,
+    execution_id: ExecutionId = None,
+    test: Annotated[
+        str | None, typer.Option(help="Name that runs are compared under. By default the file's.")
+    ] = None,
+    api_key: ApiKey = None,
+    as_json: Json = False,
+) -> NoReturn:
+    """Import a finished run, with the times of its file.
+
+    The id follows from the content: the same file again is refused, an interrupted import goes on.
+
+        headrace k6 import run.json.gz --summary summary.json --test checkout
+    """
+    settings = Settings()
+    quiet()
+    endpoints = resolve(settings, "kafka", "database")
+    document = _summary(summary) if summary else None
+
+    async def work() -> RunResult:
+        config = ImportConfig(
+            bootstrap=endpoints.kafka,
+            topics=topics(settings),
+            tenant_id=await tenant(settings, endpoints, api_key),
+            file=file,
+            execution_id=execution_id,
+            test=test,
+            summary=document,
+        )
+        with progress_bar() as bar:
+            task = bar.add_task(file.name, total=None)
+            return await import_run(
+                config,
+                say=say,
+                progress=lambda done, total: bar.update(task, completed=done, total=total),
+            )
+
+    try:
+        result = asyncio.run(work())
+    except KeyboardInterrupt:
+        say("stopped; the same command goes on where it was")
+        sys.exit(KEPT)
+    conclude(result, settings, as_json=as_json)
+
+
+def _summary(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise Permanent(f"--summary {path} can't be read: {error}") from error
+    if not isinstance(document, dict):
+        raise Permanent(f"--summary {path} is not the document of k6's --summary-export.")
+    return document

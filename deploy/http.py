@@ -13,6 +13,7 @@ import uvicorn
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
+from deploy.allocator import keep_freed_memory
 from deploy.http_metrics import Measured
 from schemas.errors import HeadraceError, Permanent
 
@@ -58,6 +59,7 @@ async def serve(
     host, port = listener.getsockname()[:2]
     _log.info("the %s listens on http://%s:%s (documentation: /docs)", name, host, port)
     checking = asyncio.create_task(_warn(check)) if check else None
+    keep_freed_memory()
     # The application is there for good: to look through it for garbage, again and again, would stop all
     # requests for up to 50 ms.
     gc.collect()

@@ -18,8 +18,8 @@ _MINUTE = timedelta(minutes=1)
 _SHORT = timedelta(hours=2)
 """Range whose samples are counted by the minute: an hour at either end would be more than the rest."""
 
-Key = tuple[datetime, int]
-"""Begin of a bucket, and number of the group."""
+Points = list[list[tuple[datetime, int, float]]]
+"""Begin, count and value of each bucket that has one, ascending, by the number of the group."""
 
 
 class Numbers(NamedTuple):
@@ -50,18 +50,23 @@ class Numbers(NamedTuple):
         )
 
 
-async def numbers(reading: Reading, selection: Selection, route: Route) -> dict[Key, Numbers]:
-    """Numbers of each bucket and group that has one.
+async def numbers(
+    reading: Reading, selection: Selection, route: Route
+) -> list[list[tuple[datetime, Numbers]]]:
+    """Begin and numbers of each bucket that has any, ascending, by group.
 
     Raises a validation error when that would read too much.
     """
-    found: dict[Key, Numbers] = {}
+    found: list[list[tuple[datetime, Numbers]]] = [[] for _ in selection.labels]
     for piece in route.pieces:
         await check_raw(reading, selection, piece)
-        for at, group, *figures in await piece_rows(reading, "numbers", selection, route, piece):
-            key = (at, group)
-            one = Numbers(*figures)
-            found[key] = found[key].merged(one) if key in found else one
+        rows = await piece_rows(reading, "numbers", selection, route, piece)
+        for at, group, n, total, least, greatest in rows:
+            one, buckets = Numbers(n, total, least, greatest), found[group]
+            # Pieces follow each other: they can share a bucket only where one ends and the next begins.
+            if buckets and buckets[-1][0] == at:
+                one = buckets.pop()[1].merged(one)
+            buckets.append((at, one))
     return found
 
 
@@ -73,7 +78,7 @@ async def count_raw(reading: Reading, selection: Selection, asked: TimeRange) ->
     level: Resolution = "1m" if asked.end - asked.start <= _SHORT else "1h"
     piece = Piece(level, routing.floor(asked.start, level), routing.ceiling(asked.end, level))
     found = await numbers(reading, selection, routing.whole(piece))
-    return sum(one.n for one in found.values())
+    return sum(one.n for buckets in found for _, one in buckets)
 
 
 async def check_raw(reading: Reading, selection: Selection, piece: Piece) -> None:

@@ -10,9 +10,10 @@ from pydantic import Field
 from query import cursors
 from query.answers import Answer
 from query.credentials import Tenant
-from query.parameters import CursorText, Limit, Metric, Prefix, Text
+from query.parameters import CursorText, Limit, Metric, Prefix
 from query.parts import Wired
 from query.problems import bad_parameter
+from schemas.definitions import Storable
 from schemas.problems import described
 from schemas.samples import MAX_LABEL_KEY_BYTES
 
@@ -90,7 +91,7 @@ class _Position(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_l
 
 
 LabelName = Annotated[
-    Text | None,
+    Storable | None,
     Query(
         max_length=MAX_LABEL_KEY_BYTES,
         description="List the values of this label. Default: list the labels.",
@@ -98,7 +99,7 @@ LabelName = Annotated[
     ),
 ]
 ValuePrefix = Annotated[
-    Text | None, Query(max_length=256, description="What the values begin with; needs `label`.")
+    Storable | None, Query(max_length=256, description="What the values begin with; needs `label`.")
 ]
 Top = Annotated[int, Query(ge=1, le=1000, description="Metrics, and labels, in the answer.")]
 

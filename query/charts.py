@@ -1,7 +1,5 @@
 """Routes of figures over time: series in buckets, and aggregates of a whole range."""
 
-from datetime import datetime
-
 from fastapi import APIRouter, Request, Response
 
 from query import figures, freshness
@@ -43,7 +41,8 @@ from query.parts import Wired
 from query.paths import NAME
 from query.provenance import described, sourced
 from query.representations import TABULAR, Accepted
-from query.series import definition, find_series, select
+from query.series import select
+from query.subject import look_up
 from schemas import problems
 
 router = APIRouter(
@@ -86,22 +85,20 @@ async def bucketed(
     asked = time_range(start, end, now)
     check_buckets(asked, bucket)
     async with parts.database.reading(tenant) as reading:
-        defined = await definition(reading, name)
+        subject = await look_up(reading, name, label, match, asked)
+        defined = subject.defined
         figure = agg or defined.aggregation
         kept = parts.retention.kept(now, defined.retention_days)
         question = Question(asked, bucket, now, kept, defined)
         route = question.route(figure)
-        etag = await freshness.etag(
-            reading, request, tenant, metric=name, asked=route.asked, level=route.level, now=now
+        etag = freshness.etag(
+            subject.state, request, tenant, asked=route.asked, level=route.level, now=now
         )
-        selection = select(name, await find_series(reading, name, label, match), by)
+        selection = select(name, await subject.series(), by)
         check_points(len(selection.labels), asked, bucket)
         found = await figures.series(reading, selection, question, figure)
     width = found.route.bucket or bucket
-    by_group: list[dict[datetime, tuple[int, float | None]]] = [{} for _ in selection.labels]
-    for (at, number), value in found.values.items():
-        by_group[number][at] = value
-    filled = [fill_gaps(values, found.route.asked, width, fill) for values in by_group]
+    filled = [fill_gaps(values, found.route.asked, width, fill) for values in found.values]
     groups = [
         (labels, thin(points, max_points) if max_points else points)
         for labels, points in zip(selection.labels, filled, strict=True)
@@ -150,20 +147,20 @@ async def aggregated(
     asked = time_range(start, end, now)
     wanted = [one for one in FIGURES if one in agg.split(",")]
     async with parts.database.reading(tenant) as reading:
-        defined = await definition(reading, name)
+        subject = await look_up(reading, name, label, match, asked)
+        defined = subject.defined
         kept = parts.retention.kept(now, defined.retention_days)
         question = Question(asked, None, now, kept, defined)
         routes = [question.route(one) for one in wanted]
-        etag = await freshness.etag(
-            reading,
+        etag = freshness.etag(
+            subject.state,
             request,
             tenant,
-            metric=name,
             asked=TimeRange(min(r.asked.start for r in routes), max(r.asked.end for r in routes)),
             level=max((r.level for r in routes), key=freshness.SETTLING.__getitem__),
             now=now,
         )
-        selection = select(name, await find_series(reading, name, label, match), by)
+        selection = select(name, await subject.series(), by)
         found = await figures.whole(reading, selection, question, wanted)
     rows = [
         Aggregate(labels=labels, **dict.fromkeys(FIGURES) | values)

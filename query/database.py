@@ -22,13 +22,14 @@ Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 Rows = Sequence[Any]
 """Rows of a query, each a mapping of its columns."""
 
+_LEVELS = ("1m", "5m", "1h")
+
 QUERIES = {
-    name: text
+    name.replace("LEVEL", level): text.replace("LEVEL", level)
     for file in (
         "metrics.sql",
         "points.sql",
         "buckets.sql",
-        "freshness.sql",
         "catalog.sql",
         "definitions.sql",
         "keys.sql",
@@ -36,6 +37,7 @@ QUERIES = {
         "health.sql",
     )
     for name, text in load("query.sql", file).items()
+    for level in (_LEVELS if "LEVEL" in name else ("",))
 }
 
 # set_config(…, true) ends with the transaction: a pooled connection never carries a tenant along.
@@ -43,9 +45,10 @@ QUERIES = {
 # and starting workers costs more than a dashboard's query takes, and workers are other requests' cores.
 # What dashboards read is in memory: at a disk's prices the planner takes all series of the last day, in
 # the order of time, rather than look for ten of them.
-BEGIN = """
-SELECT set_config('app.tenant_id', $1, true),
-       set_config('statement_timeout', $2, true),
+_BEGIN = """
+BEGIN {access};
+SELECT set_config('app.tenant_id', '{tenant}', true),
+       set_config('statement_timeout', '{milliseconds}', true),
        set_config('plan_cache_mode', 'force_custom_plan', true),
        set_config('jit', 'off', true),
        set_config('max_parallel_workers_per_gather', '0', true),
@@ -144,18 +147,39 @@ class TenantDatabase:
 
 
 @asynccontextmanager
+async def transaction(
+    connection: Connection, tenant_id: UUID, seconds: float, *, readonly: bool = False
+) -> AsyncIterator[None]:
+    """A transaction that sees one tenant; each statement may take so many seconds, 0: any time.
+
+    Begun in one message, which takes values as text only: a UUID and a number can be nothing else.
+    """
+    begin = _BEGIN.format(
+        access="READ ONLY" if readonly else "READ WRITE",
+        tenant=UUID(int=tenant_id.int),
+        milliseconds=round(seconds * 1000),
+    )
+    try:
+        await connection.execute(begin)
+        yield
+    except BaseException:
+        if not connection.is_closed():
+            await connection.execute("ROLLBACK")
+        raise
+    await connection.execute("COMMIT")
+
+
+@asynccontextmanager
 async def _transaction(
     pool: Pool, shares: Shares, tenant_id: UUID, seconds: float, *, readonly: bool = False
 ) -> AsyncIterator[Reading]:
-    milliseconds = str(round(seconds * 1000))
     with _spoken():
         async with asyncio.timeout(seconds + _PATIENCE):
             async with (
                 shares.one(tenant_id),
                 pool.acquire() as connection,
-                connection.transaction(readonly=readonly),
+                transaction(connection, tenant_id, seconds, readonly=readonly),
             ):
-                await connection.execute(BEGIN, str(tenant_id), milliseconds)
                 yield _Transaction(connection)
 
 

@@ -27,6 +27,6 @@ def thin(points: Sequence[_Point], most: int) -> list[_Point]:
         return valued
     values = np.array([value for _, _, value in valued], np.float64)
     # Stretches of so many points: those of equal time lose the last point where times are uneven.
-    thinner = M4Downsampler()  # type: ignore[no-untyped-call]
+    thinner = M4Downsampler()  # type: ignore[no-untyped-call]  # the library types all but this
     kept = thinner.downsample(values, n_out=most // _OF_A_STRETCH * _OF_A_STRETCH)
     return [valued[index] for index in np.unique(kept)]

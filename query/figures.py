@@ -6,13 +6,14 @@ from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
 from query import aggregates, percentiles, routing
-from query.aggregates import Key
+from query.aggregates import Points
 from query.database import Reading
 from query.parameters import Figure, TimeRange
 from query.percentiles import PERCENTILES, Percentiles
-from query.rates import REACH, rates
+from query.rates import rates
 from query.routing import Degradation, Kept, Route
 from query.series import Defined, Selection
+from query.subject import REACH
 from schemas.definitions import Aggregation
 
 _T = TypeVar("_T")
@@ -71,8 +72,8 @@ class Question:
 
 async def series(
     reading: Reading, selection: Selection, question: Question, aggregation: Aggregation
-) -> Found[dict[Key, tuple[int, float]]]:
-    """Count and value of each bucket and group that has one.
+) -> Found[Points]:
+    """Begin, count and value of each bucket that has one, by group.
 
     Raises a validation error when that would read too much.
     """
@@ -80,11 +81,12 @@ async def series(
         return await _rates(reading, selection, question)
     if aggregation in PERCENTILES:
         some = await quantiles(reading, selection, question, [PERCENTILES[aggregation]])
-        values = {key: (n, figures[0]) for key, (n, figures) in some.values.items()}
+        values = [[(at, n, one) for at, n, (one,) in buckets] for buckets in some.values]
         return Found(values, some.route, some.exact)
     route = question.route(aggregation)
     found = await aggregates.numbers(reading, selection, route)
-    return Found({key: (one.n, one.figure(aggregation)) for key, one in found.items()}, route)
+    points = [[(at, one.n, one.figure(aggregation)) for at, one in buckets] for buckets in found]
+    return Found(points, route)
 
 
 async def whole(
@@ -99,13 +101,16 @@ async def whole(
     plain = [one for one in wanted if one not in shares]
     route = question.route(plain[0]) if plain else None
     if route:
-        for (_, group), one in (await aggregates.numbers(reading, selection, route)).items():
-            values[group] |= {name: one.figure(name) for name in plain}
+        numbers = await aggregates.numbers(reading, selection, route)
+        for figures, buckets in zip(values, numbers, strict=True):
+            figures |= {name: one.figure(name) for _, one in buckets for name in plain}
     if not shares:
         return Whole(values, route, None)
     found = await quantiles(reading, selection, question, list(shares.values()))
-    for (_, group), (_, some) in found.values.items():
-        values[group] |= dict(zip(shares, some, strict=True))
+    for figures, quantile in zip(values, found.values, strict=True):
+        figures |= {
+            name: one for _, _, some in quantile for name, one in zip(shares, some, strict=True)
+        }
     return Whole(values, route, found.route, found.exact)
 
 
@@ -128,9 +133,7 @@ async def quantiles(
     return Found(found, route, exact=question.is_kept)
 
 
-async def _rates(
-    reading: Reading, selection: Selection, question: Question
-) -> Found[dict[Key, tuple[int, float]]]:
+async def _rates(reading: Reading, selection: Selection, question: Question) -> Found[Points]:
     asked, bucket = question.asked, question.bucket
     estimated = routing.estimates(asked, bucket, question.kept)
     reason = routing.gone("raw", estimated.level, question.kept)

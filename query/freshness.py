@@ -3,8 +3,9 @@
 A route of samples, in its transaction, as soon as it knows the range and the level it will read:
 
     async with parts.database.reading(tenant) as reading:
-        etag = await freshness.etag(
-            reading, request, tenant, metric=name, asked=asked, level=level, now=parts.clock()
+        subject = await look_up(reading, name, label, match, asked)
+        etag = freshness.etag(
+            subject.state, request, tenant, asked=asked, level=level, now=parts.clock()
         )
         ...                                    # not reached when the client has this version
     return accepted.respond(..., etag=etag)
@@ -31,7 +32,6 @@ from fastapi import FastAPI, Request, Response
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from query.database import Reading
 from query.parameters import TimeRange
 
 Level = Literal["raw", "1m", "5m", "1h", "sketch_1h"]
@@ -98,39 +98,48 @@ class ETag:
         return tag
 
 
-async def etag(
-    reading: Reading,
+@dataclass(frozen=True)
+class State:
+    """What changes whenever an answer about a metric may: of its data, its series, its definition."""
+
+    taken: int
+    waiting: int
+    changed_at: datetime | None
+    first_seen: datetime | None
+    """A metric deleted and sent again has another."""
+    series: int | None
+    created_at: datetime | None
+    version: int | None
+
+
+def etag(
+    state: State,
     request: Request,
     tenant: UUID,
     *,
-    metric: str,
     asked: TimeRange,
     level: Level,
     now: datetime,
 ) -> ETag:
-    """The ETag, to be, of this request's answer about `metric`, read from `level` over `asked`.
+    """The ETag, to be, of this request's answer, read from `level` over `asked`.
 
     `asked` is the range that is really read, with the defaults filled in.
 
     Raises:
         NotModified: nothing changed since the answer that the client has; `install` answers 304.
-        As `Reading.rows`.
     """
-    (row,) = await reading.rows("freshness", asked.start, asked.end, metric)
-    facts: list[object] = list(row.values())
-    changed: datetime | None = row["changed_at"]
-    if changed is not None and now - changed < SETTLING[level]:
-        facts.append(int(now.timestamp()) // _MINUTE)
+    settling = state.changed_at is not None and now - state.changed_at < SETTLING[level]
+    minute = int(now.timestamp()) // _MINUTE if settling else None
     url = (request.url.path, sorted(request.query_params.multi_items()))
     form = request.headers.getlist("accept")
-    text = repr((tenant, url, form, metric, asked.start, asked.end, level, facts))
-    state = hashlib.blake2b(text.encode(), digest_size=16).digest()
+    text = repr((tenant, url, form, asked.start, asked.end, level, state, minute))
+    digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
     sent = request.headers.getlist("if-none-match")
     versions: Versions = request.app.state.versions
-    known = versions.find(state)
+    known = versions.find(digest)
     if known is not None and matches(sent, known):
         raise NotModified(known)
-    return ETag(tenant, state, sent, versions)
+    return ETag(tenant, digest, sent, versions)
 
 
 def matches(if_none_match: Iterable[str], tag: str) -> bool:

@@ -31,7 +31,7 @@ from query.parameters import (
 from query.parts import Wired
 from query.paths import NAME
 from query.representations import LABELS, TABULAR, TIME, Accepted
-from query.series import find_series
+from query.subject import look_up
 from schemas.problems import described
 
 
@@ -59,6 +59,8 @@ class Latest(Answer):
     name: str = Field(examples=["cpu_usage"])
     series: list[Sample]
 
+
+_EVER = TimeRange(EARLIEST, LATEST)
 
 router = APIRouter(
     prefix="/api/v1/metrics",
@@ -100,10 +102,9 @@ async def list_samples(
         after = msgspec.structs.replace(cursors.decode(cursor, Position, *asked_for), level="raw")
     asked = TimeRange(after.start, after.end)
     async with parts.database.reading(tenant) as reading:
-        etag = await freshness.etag(
-            reading, request, tenant, metric=name, asked=asked, level="raw", now=now
-        )
-        series = await find_series(reading, name, label, match)
+        subject = await look_up(reading, name, label, match, asked)
+        etag = freshness.etag(subject.state, request, tenant, asked=asked, level="raw", now=now)
+        series = await subject.series()
         rows, position = await pages.page(reading, series, after, limit)
     found = [_sample(row, series) for row in rows]
     answer = SamplePage(
@@ -135,16 +136,9 @@ async def latest(
     """Show what each series of a metric measured last, however long ago."""
     now = parts.clock()
     async with parts.database.reading(tenant) as reading:
-        etag = await freshness.etag(
-            reading,
-            request,
-            tenant,
-            metric=name,
-            asked=TimeRange(EARLIEST, LATEST),
-            level="raw",
-            now=now,
-        )
-        series = await find_series(reading, name, label, match)
+        subject = await look_up(reading, name, label, match, _EVER)
+        etag = freshness.etag(subject.state, request, tenant, asked=_EVER, level="raw", now=now)
+        series = await subject.series()
         rows = await samples.latest(reading, series)
     found = [_sample(row, series) for row in rows]
     answer = Latest(name=name, series=found)

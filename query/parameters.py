@@ -13,7 +13,7 @@ from query import matchers
 from query.problems import bad_parameter
 from schemas import definitions
 from schemas.errors import Invalid
-from schemas.samples import LABEL_KEY, check_labels, check_name
+from schemas.samples import LABEL_KEY, check_labels
 
 MAX_LIMIT = 10_000
 MAX_BUCKETS = 11_000
@@ -29,20 +29,6 @@ EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(2262, 1, 1, tzinfo=UTC)
 _DURATION = re.compile(r"([0-9]{1,6})(s|m|h|d)", re.ASCII)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-
-
-def _name(text: str) -> str:
-    try:
-        check_name(text)
-    except Invalid as error:
-        raise ValueError(str(error)) from error
-    return text
-
-
-def _no_nul(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("must not hold U+0000")
-    return text
 
 
 def _not_a_number(text: object) -> object:
@@ -107,16 +93,13 @@ def _figures(text: str) -> str:
 
 
 Moment = Annotated[AwareDatetime, BeforeValidator(_not_a_number), AfterValidator(_moment)]
-Text = Annotated[str, AfterValidator(_no_nul)]
 
 Metric = Annotated[
-    str,
-    AfterValidator(_name),
+    definitions.MetricName,
     Query(description="The metric's name, in full.", examples=["cpu_usage"]),
 ]
 MetricInPath = Annotated[
-    str,
-    AfterValidator(_name),
+    definitions.MetricName,
     Path(description="The metric's name, in full; it may hold slashes.", examples=["cpu_usage"]),
 ]
 Labels = Annotated[
@@ -196,7 +179,7 @@ Aggregation = Annotated[
 Figure = Literal["count", "avg", "min", "max", "sum", "p50", "p95", "p99"]
 FIGURES: tuple[Figure, ...] = get_args(Figure)
 Figures = Annotated[
-    Text,
+    definitions.Storable,
     AfterValidator(_figures),
     Query(
         max_length=100,
@@ -226,10 +209,12 @@ Resolution = Annotated[
     Query(description="raw samples, or what became of a minute, five minutes or an hour."),
 ]
 Prefix = Annotated[
-    Text, Query(max_length=256, description="What the names begin with.", examples=["cpu"])
+    definitions.Storable,
+    Query(max_length=256, description="What the names begin with.", examples=["cpu"]),
 ]
 TestName = Annotated[
-    Text | None, Query(max_length=1024, description="Only runs of this test.", examples=["basic"])
+    definitions.Storable | None,
+    Query(max_length=1024, description="Only runs of this test.", examples=["basic"]),
 ]
 State = Literal["running", "aggregating", "finished", "aborted"]
 Verdict = Literal["passed", "failed"]

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 
 from query import routing, sketches
-from query.aggregates import Key, check_raw, piece_rows, too_many
+from query.aggregates import check_raw, piece_rows, too_many
 from query.database import Reading
 from query.routing import Piece, Route
 from query.series import Selection
@@ -17,8 +18,8 @@ MOST_SKETCHES = 100_000
 
 _AT_ONCE = 5_000
 """Sketches that are held at a time: some ten megabytes."""
-Percentiles = dict[Key, tuple[int, list[float]]]
-"""Count, and the percentiles in the order that was asked for."""
+Percentiles = list[list[tuple[datetime, int, list[float]]]]
+"""Begin, count, and the percentiles as they were asked for, of each bucket, ascending, by group."""
 
 
 async def from_raw(
@@ -31,7 +32,10 @@ async def from_raw(
     (piece,) = route.pieces
     await check_raw(reading, selection, piece)
     rows = await piece_rows(reading, "percentiles", selection, route, piece, list(shares))
-    return {(row["at"], row["grp"]): (row["n"], row["percentiles"]) for row in rows}
+    found: Percentiles = [[] for _ in selection.labels]
+    for at, group, n, values in rows:
+        found[group].append((at, n, values))
+    return found
 
 
 async def from_sketches(
@@ -47,7 +51,7 @@ async def from_sketches(
         raise too_many("start", f"{hours * len(selection.ids)} sketches (at most {MOST_SKETCHES})")
     for piece in route.pieces:
         await check_raw(reading, selection, piece)
-    places: dict[Key, int] = {}
+    places: dict[tuple[datetime, int], int] = {}
     found = sketches.NONE
     at: list[int] = []
     classes: list[bytes] = []
@@ -68,8 +72,10 @@ async def from_sketches(
         undone = await reading.rows("is_rolled", selection.ids, core.start, oldest, selection.name)
         if undone[0]["is_rolled"]:
             return None
-    counts, values = found.percentiles(shares)
-    return dict(zip(places, zip(counts, values, strict=True), strict=True))
+    by_group: Percentiles = [[] for _ in selection.labels]
+    for (begin, group), n, values in zip(places, *found.percentiles(shares), strict=True):
+        by_group[group].append((begin, n, values))
+    return by_group
 
 
 def _merged(found: Sketches, places: Sequence[int], classes: Sequence[bytes]) -> Sketches:

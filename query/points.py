@@ -29,7 +29,7 @@ from query.parameters import (
 from query.parts import Wired
 from query.provenance import Sourced, degraded, described
 from query.representations import LABELS, TABULAR, TIME, Accepted
-from query.series import definition, find_series
+from query.subject import look_up
 from schemas import problems
 
 
@@ -89,23 +89,22 @@ async def list_points(
     """
     now = parts.clock()
     asked_for = (name, sorted(label), sorted(match), start, end, agg)
+    following = None if cursor is None else cursors.decode(cursor, Position, *asked_for)
+    asked = TimeRange(following.start, following.end) if following else time_range(start, end, now)
     async with parts.database.reading(tenant) as reading:
-        defined = await definition(reading, name)
+        subject = await look_up(reading, name, label, match, asked)
+        defined = subject.defined
         kept = parts.retention.kept(now, defined.retention_days)
-        if cursor is None:
-            after = _first(time_range(start, end, now), agg, kept)
-        else:
-            after = cursors.decode(cursor, Position, *asked_for)
-        etag = await freshness.etag(
-            reading,
+        after = following or _first(asked, agg, kept)
+        etag = freshness.etag(
+            subject.state,
             request,
             tenant,
-            metric=name,
             asked=TimeRange(after.start, after.end),
             level=after.level,
             now=now,
         )
-        series = await find_series(reading, name, label, match)
+        series = await subject.series()
         rows, position = await pages.page(reading, series, after, limit)
         degradation = None if after.level == agg else routing.gone(agg, after.level, kept)
         if not rows and cursor is None and after.level != "raw":

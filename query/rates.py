@@ -1,20 +1,16 @@
 """Reads the rate of counters: how fast they grow, a reset counting from zero."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from query.aggregates import Key, piece_rows
+from query.aggregates import Points, piece_rows
 from query.database import Reading
 from query.routing import Route
 from query.series import Selection
-
-REACH = timedelta(hours=1)
-"""How far before a range a counter's last value is looked for."""
+from query.subject import REACH
 
 
-async def rates(
-    reading: Reading, selection: Selection, route: Route, now: datetime
-) -> dict[Key, tuple[int, float]]:
-    """Count, and increase a second, of what of each bucket lies in the route's range and has passed.
+async def rates(reading: Reading, selection: Selection, route: Route, now: datetime) -> Points:
+    """Begin, count, and increase a second, of what of each bucket lies in the route's range and has passed.
 
     Each series is followed by itself: the reset of one is not hidden by the growth of another. From raw
     samples it is exact; from a rollup it is estimated. Buckets in which nothing follows a value of its
@@ -22,7 +18,7 @@ async def rates(
     """
     (piece,) = route.pieces
     width, _ = route.grid
-    found: dict[Key, tuple[int, float]] = {}
+    found: Points = [[] for _ in selection.labels]
     rows = await piece_rows(reading, "increases", selection, route, piece, piece.start - REACH)
     for row in rows:
         if row["increase"] is not None:
@@ -30,5 +26,5 @@ async def rates(
             if begin < now < end:
                 end = now
             seconds = (end - begin).total_seconds()
-            found[row["at"], row["grp"]] = (row["n"], row["increase"] / seconds)
+            found[row["grp"]].append((row["at"], row["n"], row["increase"] / seconds))
     return found

@@ -1,25 +1,14 @@
-"""Finds the series of a request, and the groups that they are taken together in."""
+"""What is known of a metric's series, and the groups that they are taken together in."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import msgspec
-
-from query import matchers
-from query.database import Reading, Rows
 from query.problems import bad_parameter
 from schemas.definitions import Aggregation, MetricType
 
-MAX_SERIES = 10_000
-"""In one request; a wider one says which parameter narrows it."""
-MAX_MATCHED = 50_000
-"""Series that matchers are tried on: more have to be narrowed by `label` first."""
 MAX_GROUPS = 1_000
 
 Labels = dict[str, str]
-
-_decode_labels = msgspec.json.Decoder(Labels).decode
 
 
 @dataclass(frozen=True)
@@ -49,48 +38,6 @@ class Selection:
     ids: list[int]
     groups: list[int]
     labels: list[Labels]
-
-
-async def definition(reading: Reading, name: str) -> Defined:
-    """The definition of a metric."""
-    for row in await reading.rows("get_definition", name):
-        return Defined(**{field: row[field] for field in Defined.__dataclass_fields__})
-    return Defined()
-
-
-async def find_series(
-    reading: Reading, name: str, label: Sequence[str], match: Sequence[str] = ()
-) -> dict[int, Labels]:
-    """Labels by series id, ascending, of the metric's series that these parameters mean.
-
-    Raises a validation error when they are too many.
-    """
-    wanted: Labels = dict(pair.split(":", 1) for pair in label)
-    rest = []
-    for matcher in map(matchers.parse, match):
-        if matcher.is_equality and wanted.get(matcher.key, matcher.value) == matcher.value:
-            wanted[matcher.key] = matcher.value
-        else:
-            rest.append(matcher)
-    most = MAX_MATCHED if rest else MAX_SERIES
-    rows = await reading.rows("find_series", name, msgspec.json.encode(wanted).decode(), most + 1)
-    if len(rows) > most:
-        raise bad_parameter("label", f"must narrow {name!r} to at most {most} series")
-    # Many are read in a thread, so that other requests have their turn meanwhile.
-    found = await asyncio.to_thread(_matching, rest, rows) if rest else _decoded(rows)
-    if len(found) > MAX_SERIES:
-        raise bad_parameter("match", f"must narrow {name!r} to at most {MAX_SERIES} series")
-    return found
-
-
-def _decoded(rows: Rows) -> dict[int, Labels]:
-    return {row["series_id"]: _decode_labels(row["labels"]) for row in rows}
-
-
-def _matching(wanted: Sequence[matchers.Matcher], rows: Rows) -> dict[int, Labels]:
-    series = _decoded(rows)
-    fits = matchers.matching(wanted, list(series.values()))
-    return {number: series[number] for number, fit in zip(series, fits, strict=True) if fit}
 
 
 def select(name: str, series: Mapping[int, Labels], by: Sequence[str]) -> Selection:

@@ -82,6 +82,8 @@ def decode(places: Sequence[int], classes: Sequence[bytes]) -> Sketches:
 def _of(cells: Integers, counts: Integers) -> Sketches:
     if not cells.size:
         return NONE
+    if (cells[1:] > cells[:-1]).all():  # a sketch a place, in order: nothing to merge
+        return Sketches(cells, counts)
     order = np.argsort(cells, kind="stable")
     cells = cells[order]
     first = np.flatnonzero(np.diff(cells, prepend=-1))

@@ -36,7 +36,8 @@ def _storable(text: str) -> str:
 MetricName = Annotated[str, AfterValidator(_name)]
 """1 to 256 bytes of text; the pattern is everything but U+0000."""
 
-_Storable = AfterValidator(_storable)
+Storable = Annotated[str, AfterValidator(_storable)]
+"""Text that the database takes."""
 _Limit = Annotated[float, Field(ge=-1e290, le=1e290, allow_inf_nan=False)]
 
 
@@ -60,13 +61,13 @@ class Definition(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    display_name: Annotated[str, Field(min_length=1, max_length=256), _Storable] | None = Field(
+    display_name: Annotated[Storable, Field(min_length=1, max_length=256)] | None = Field(
         default=None, examples=["CPU usage"]
     )
-    description: Annotated[str, Field(min_length=1, max_length=4096), _Storable] | None = Field(
+    description: Annotated[Storable, Field(min_length=1, max_length=4096)] | None = Field(
         default=None, examples=["Share of the time that all cores were busy."]
     )
-    unit: Annotated[str, Field(min_length=1, max_length=64), _Storable] | None = Field(
+    unit: Annotated[Storable, Field(min_length=1, max_length=64)] | None = Field(
         default=None, examples=["percent"]
     )
     type: MetricType = Field(examples=["gauge"])

@@ -11,13 +11,15 @@ import asyncpg
 import numpy as np
 import pyarrow as pa
 
-from schemas.batches import Batch, Claim, Record, Reject, Rows, Source
+from schemas.batches import Batch, Reject, Rows, Source
 from schemas.errors import Restart
 from schemas.named_queries import load
 from sinks.copy import Connection, copy_good_rows, copy_rows
 from sinks.marks import touched
 from sinks.outages import is_row_error
 from sinks.rejections import rejections
+from sinks.stalled import end_stalled_writer
+from sinks.tallies import source_columns, tally, tally_runs
 
 _SQL = load("sinks.sql", "ingest.sql")
 _DAY = 86_400_000_000
@@ -67,14 +69,17 @@ class Delivery:
     async def positions(self, sources: Iterable[Source]) -> dict[Source, int]:
         """Stored positions; partitions never seen are absent."""
         wanted = sorted(sources)
-        rows = await self._pool.fetch(_SQL["positions"], self._group, *_columns(wanted))
+        rows = await self._pool.fetch(_SQL["positions"], self._group, *source_columns(wanted))
         return {Source(row["topic"], row["partition"]): row["next_offset"] for row in rows}
 
     async def open(self, starts: dict[Source, int]) -> None:
         """Record where consuming starts in partitions never seen before."""
         sources = sorted(starts)
         await self._pool.execute(
-            _SQL["open_positions"], self._group, *_columns(sources), [starts[s] for s in sources]
+            _SQL["open_positions"],
+            self._group,
+            *source_columns(sources),
+            [starts[s] for s in sources],
         )
 
     async def skip_gap(self, source: Source, *, lost: int, to: int, new_topic: bool) -> None:
@@ -102,7 +107,7 @@ class Delivery:
             await self._pool.expire_connections()
             raise
         except asyncpg.LockNotAvailableError:
-            await self._end_stalled_writer(batch.claims)
+            await end_stalled_writer(self._pool, self._group, batch.claims)
             raise
         except asyncpg.PostgresError as error:
             if not is_row_error(error):
@@ -135,13 +140,15 @@ class Delivery:
                 await copy_rows(connection, "k6_samples", points)
             if samples.data.num_rows:
                 await connection.execute(_SQL["mark_dirty"], *touched(_micros(samples)))
-            await self._count(connection, _tally(batch, samples, points, rejects, deduplicated))
-            await self._count_runs(connection, batch.records, points, rejects)
+            await self._count(connection, tally(batch, samples, points, rejects, deduplicated))
+            runs = tally_runs(batch.records, points, rejects)
+            if runs:
+                await connection.execute(_SQL["count_in_run_ledger"], *runs)
             sources = sorted(batch.claims)
             await connection.execute(
                 _SQL["move_positions"],
                 self._group,
-                *_columns(sources),
+                *source_columns(sources),
                 [batch.claims[s].end for s in sources],
             )
             if batch.refusals:
@@ -153,7 +160,7 @@ class Delivery:
     async def _lock(self, connection: Connection, batch: Batch) -> None:
         claims = batch.claims
         rows = await connection.fetch(
-            _SQL["lock_positions"], self._group, *_columns(sorted(claims))
+            _SQL["lock_positions"], self._group, *source_columns(sorted(claims))
         )
         stored = {Source(row["topic"], row["partition"]): row["next_offset"] for row in rows}
         ahead = {s: n for s, n in stored.items() if n > claims[s].start}
@@ -167,20 +174,6 @@ class Delivery:
             )
         if any(row["series_epoch"] != batch.series_epoch for row in rows):
             raise SeriesForgotten
-
-    async def _end_stalled_writer(self, claims: dict[Source, Claim]) -> None:
-        """End the session that holds our rows and gives the database nothing to do.
-
-        A writer that was paused in mid-COPY is such a one. The server counts it as active, and no
-        timeout of its own ends it: while COPY reads from its client it can't be cancelled.
-        """
-        async with self._pool.acquire() as connection, connection.transaction():
-            holders = await connection.fetch(
-                _SQL["holders"], self._group, *_columns(sorted(claims))
-            )
-            # Only the login that opened a session may see what it does and end it.
-            await connection.execute("SET LOCAL ROLE NONE")
-            await connection.execute(_SQL["end_stalled"], [row["holder"] for row in holders])
 
     async def _make_room(self, batch: Batch) -> None:
         days = set(np.unique(_micros(batch.samples) // _DAY).tolist()) - self._days
@@ -202,41 +195,9 @@ class Delivery:
         await connection.execute(
             _SQL["count_in_ledger"],
             self._group,
-            *_columns(sources),
+            *source_columns(sources),
             *([tally[s][field] for s in sources] for field in fields),
         )
-
-    async def _count_runs(
-        self,
-        connection: Connection,
-        records: Sequence[Record],
-        points: Rows,
-        rejects: Sequence[Reject],
-    ) -> None:
-        stored: Counter[tuple[bytes, Source]] = Counter()
-        if points.data.num_rows:
-            # A record holds points of one execution: counting records is counting executions.
-            first = np.unique(points.record, return_index=True)[1]
-            executions = cast(
-                "list[bytes]",
-                points.data["execution_id"].take(pa.array(first.astype(np.int64))).to_pylist(),
-            )
-            counts = np.bincount(points.record)
-            for position, execution in zip(first, executions, strict=True):
-                record = records[points.record[position]]
-                stored[execution, _source(record)] += int(counts[points.record[position]])
-        buried = Counter(
-            (r.execution, _source(r.record)) for r in rejects if r.execution is not None
-        )
-        keys = sorted({*stored, *buried})
-        if keys:
-            await connection.execute(
-                _SQL["count_in_run_ledger"],
-                [UUID(bytes=execution) for execution, _ in keys],
-                *_columns([source for _, source in keys]),
-                [stored[key] for key in keys],
-                [buried[key] for key in keys],
-            )
 
 
 def _slices(items: list[T]) -> list[list[T]]:
@@ -262,37 +223,6 @@ async def _store(
     ]
     kept = np.setdiff1d(np.arange(rows.data.num_rows), [position for position, _ in refused])
     return rows.take(kept), rejects
-
-
-def _tally(
-    batch: Batch,
-    samples: Rows,
-    points: Rows,
-    rejects: Sequence[Reject],
-    deduplicated: dict[Source, int],
-) -> dict[Source, Counter[str]]:
-    tally: dict[Source, Counter[str]] = {source: Counter() for source in batch.claims}
-    for rows in (samples, points):
-        for index, count in enumerate(np.bincount(rows.record).tolist()):
-            if count:
-                tally[_source(batch.records[index])]["stored"] += count
-    for reject in rejects:
-        tally[_source(reject.record)]["dead_lettered"] += 1
-    for refusal in batch.refusals:
-        tally[_source(refusal.record)]["rejected"] += refusal.samples
-    for source, count in deduplicated.items():
-        tally[source]["deduplicated"] += count
-    for counter in tally.values():
-        counter["received"] = counter.total()
-    return tally
-
-
-def _source(record: Record) -> Source:
-    return Source(record.topic, record.partition)
-
-
-def _columns(sources: Sequence[Source]) -> tuple[list[str], list[int]]:
-    return [s.topic for s in sources], [s.partition for s in sources]
 
 
 def _executions(points: Rows) -> set[bytes]:

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from deploy.bench.query_load import Pool
 from deploy.bench.query_mix import Panel, Question
 from query.api import create_api
-from query.database import BEGIN, QUERIES, Database, Reading, Rows, TenantDatabase
+from query.database import QUERIES, Database, Reading, Rows, TenantDatabase, transaction
 from query.routing import Retention
 from schemas.errors import Temporary
 from schemas.named_queries import load
@@ -78,7 +78,8 @@ class Witness:
     async def rows_read(self, panel: Panel, end: datetime) -> int:
         """Rows that the statements of a panel's request read from tables, filtered out or not.
 
-        What a function reads inside itself, the database does not tell: here only versions of hours.
+        What a function reads inside itself, the database does not tell: here versions of hours, and the
+        newest sample of each series.
         """
         self._watched.seen.clear()
         await self._answer(panel, end)
@@ -138,8 +139,10 @@ class Witness:
     @asynccontextmanager
     async def _session(self) -> AsyncIterator[Any]:
         """A transaction as the API begins it, without its limit of time."""
-        async with self._pool.acquire() as connection, connection.transaction(readonly=True):
-            await connection.execute(BEGIN, str(self._tenant), "0")
+        async with (
+            self._pool.acquire() as connection,
+            transaction(connection, self._tenant, 0, readonly=True),
+        ):
             yield connection
 
 

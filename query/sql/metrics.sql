@@ -1,11 +1,25 @@
--- name: find_series
--- Series of a metric whose labels include these. The labels are filtered last: @> is not leakproof,
--- so the barrier of the view lets only the name reach the index.
-SELECT series_id, labels
-FROM series_tenant
-WHERE name = $1 AND labels @> $2::jsonb
-ORDER BY series_id
-LIMIT $3;
+-- name: subject
+-- What a request about metric $3 must know before it reads data. What changes whenever an answer about it
+-- in [$1, $2) may: the samples stored or refreshed there, the metric's series (a metric deleted and sent
+-- again has another first_seen), and its definition. The definition. And its series whose labels include
+-- $4, at most $5. The labels are filtered last: @> is not leakproof, so the barrier of the view lets only
+-- the name reach the index.
+SELECT v.taken, v.waiting, v.changed_at, m.first_seen, m.series,
+       d.created_at, d.version, d.display_name, d.unit, d.type, d.aggregation, d.retention_days,
+       s.ids, s.labels
+FROM data_version($1, $2) v
+LEFT JOIN metrics_tenant m ON m.name = $3
+LEFT JOIN definitions_tenant d ON d.name = $3
+CROSS JOIN (
+    SELECT array_agg(series_id) AS ids, array_agg(labels::text) AS labels
+    FROM (
+        SELECT series_id, labels
+        FROM series_tenant
+        WHERE name = $3 AND labels @> $4::jsonb
+        ORDER BY series_id
+        LIMIT $5
+    ) AS found
+) s;
 
 -- name: page_samples
 -- Newest samples of some series in [$2, $3) that are not newer than ($4, $5), at most $6; and beside
@@ -37,6 +51,5 @@ LIMIT $6;
 -- name: latest_samples
 -- The newest sample of each of these series that has one.
 SELECT series_id, ts, v_num, v_bool, v_text
-FROM latest_tenant
-WHERE series_id = ANY($1::bigint[])
+FROM latest_samples($1::bigint[])
 ORDER BY series_id;

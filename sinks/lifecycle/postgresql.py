@@ -8,8 +8,9 @@ from asyncpg.pool import PoolConnectionProxy
 
 from schemas.lifecycle import Level, LifecyclePolicy, RollupLevel, floor
 from schemas.named_queries import load
-from sinks.lifecycle import definitions, retention, standing
+from sinks.lifecycle import definitions, standing
 from sinks.lifecycle.ports import Compacted, Part, Progress, Refreshed, Removal, Status
+from sinks.lifecycle.removals import removals
 from sinks.lifecycle.sessions import HOUR, Sessions
 from sinks.lifecycle.steps import refresh_level
 
@@ -73,18 +74,10 @@ class PostgresLifecycle:
 
     async def removals(self, now: datetime) -> list[Removal]:
         """Expired partitions, and rows that go before their partition does."""
-        metrics = await definitions.kept_for(self._db)
-        found = []
-        for part in retention.expired(await self._parts(), self._policy, now):
-            kept = retention.kept_longer(part, metrics, now) if part.level == "raw" else ()
-            removal = await self._removal(part, kept)
-            if removal is not None:
-                found.append(removal)
-        found += await definitions.rows_past_retention(
-            self._db, _TABLES, metrics, self._policy, now
+        parts, tables = await self._parts(), _TABLES
+        return await removals(
+            self._db, self._policy, now, parts=parts, tables=tables, judge=self._removal
         )
-        found += await definitions.undefined_sketches(self._db)
-        return found + await definitions.old_hours(self._db, self._policy, now)
 
     async def remove(self, removal: Removal) -> None:
         """Drop a partition, or delete rows a partition at a time."""

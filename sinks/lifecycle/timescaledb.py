@@ -7,9 +7,10 @@ import asyncpg
 
 from schemas.lifecycle import WIDTHS, Level, LifecyclePolicy, RollupLevel, floor
 from schemas.named_queries import load
-from sinks.lifecycle import definitions, retention, standing
+from sinks.lifecycle import definitions, standing
 from sinks.lifecycle.policies import apply_policies, policy_status
 from sinks.lifecycle.ports import Compacted, LevelStatus, Part, Progress, Refreshed, Removal, Status
+from sinks.lifecycle.removals import removals
 from sinks.lifecycle.sessions import HOUR, Sessions
 from sinks.lifecycle.steps import refresh_level
 
@@ -68,18 +69,10 @@ class TimescaleLifecycle:
 
     async def removals(self, now: datetime) -> list[Removal]:
         """Expired chunks, and rows that go before their chunk does."""
-        metrics = await definitions.kept_for(self._db)
-        found = []
-        for part in retention.expired(await self._parts(), self._policy, now):
-            kept = retention.kept_longer(part, metrics, now) if part.level == "raw" else ()
-            removal = await self._removal(part, kept)
-            if removal is not None:
-                found.append(removal)
-        found += await definitions.rows_past_retention(
-            self._db, await self._tables(), metrics, self._policy, now
+        parts, tables = await self._parts(), await self._tables()
+        return await removals(
+            self._db, self._policy, now, parts=parts, tables=tables, judge=self._removal
         )
-        found += await definitions.undefined_sketches(self._db)
-        return found + await definitions.old_hours(self._db, self._policy, now)
 
     async def remove(self, removal: Removal) -> None:
         """Drop a chunk, write the rest of it anew, or delete rows a day at a time."""

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from query.rates import REACH
+from query.subject import REACH
 from sinks.migrate import migrate
 from sinks.scratch import scratch_database
 from tests.contract.conftest import native_server

@@ -223,9 +223,9 @@ async def test_too_many_series_are_the_callers_to_narrow(
     for host in range(4):
         await site.store("acme", "up", {"host": str(host)}, *((at(m), m) for m in range(1, 50)))
     for limit, parameters, field in (
-        ("query.series.MAX_SERIES", {}, "label"),
-        ("query.series.MAX_SERIES", {"match": "host=~.*"}, "match"),
-        ("query.series.MAX_MATCHED", {"match": "host=~.*"}, "label"),
+        ("query.subject.MAX_SERIES", {}, "label"),
+        ("query.subject.MAX_SERIES", {"match": "host=~.*"}, "match"),
+        ("query.subject.MAX_MATCHED", {"match": "host=~.*"}, "label"),
         ("query.series.MAX_GROUPS", {"by": "host"}, "by"),
         ("query.parameters.MAX_POINTS", {}, "by"),
         ("query.aggregates.MOST_RAW", {"agg": "p95"}, "start"),

@@ -94,7 +94,7 @@ def test_thinning_keeps_ends_and_extremes(values: list[float | None], most: int)
 )
 def test_gaps_are_filled(how: Filling, expected: list[tuple[int, int, float | None]]) -> None:
     """Each bucket of the range once, the one that the range begins in too."""
-    found = {BEGIN + MINUTE: (2, 5.0), BEGIN + 3 * MINUTE: (1, 7.0)}
+    found = [(BEGIN + MINUTE, 2, 5.0), (BEGIN + 3 * MINUTE, 1, 7.0)]
     asked = TimeRange(BEGIN + MINUTE / 2, BEGIN + 4.5 * MINUTE)
     filled = fill(found, asked, MINUTE, how)
     assert [((at - BEGIN) // MINUTE, n, value) for at, n, value in filled] == expected

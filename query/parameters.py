@@ -1,5 +1,6 @@
 """What a request may ask: query parameters, their limits and defaults."""
 
+import json
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -99,6 +100,15 @@ def _by(keys: list[str]) -> list[str]:
     return keys
 
 
+def _tags(pairs: list[str]) -> list[str]:
+    if len(pairs) > MAX_MATCHERS:
+        raise ValueError(f"may stand {MAX_MATCHERS} times, not {len(pairs)}")
+    keys = [_no_nul(pair).partition(":")[0] for pair in pairs]
+    if not all(":" in pair for pair in pairs) or len(set(keys)) < len(keys):
+        raise ValueError("must be key:value, as branch:main, each key once")
+    return pairs
+
+
 def _figures(text: str) -> str:
     unknown = set(text.split(",")) - set(FIGURES)
     if unknown:
@@ -184,6 +194,16 @@ Bucket = Annotated[
         validate_default=True,
     ),
 ]
+Interval = Annotated[
+    timedelta | None,
+    BeforeValidator(
+        lambda text: text if text is None else _duration(text), json_schema_input_type=str
+    ),
+    Query(
+        description="Width of an interval: a number and s, m, h or d. Default: what `max_points` asks for.",
+        examples=["10s"],
+    ),
+]
 A_MINUTE: Any = "1m"
 """A default of `Bucket`, written as a request writes it: OpenAPI shows a timedelta's as PT1M."""
 Aggregation = Annotated[
@@ -231,11 +251,27 @@ Prefix = Annotated[
 TestName = Annotated[
     Text | None, Query(max_length=1024, description="Only runs of this test.", examples=["basic"])
 ]
+RunTags = Annotated[
+    list[str],
+    AfterValidator(_tags),
+    Query(
+        alias="tag",
+        description="A tag that the run must have, as `key:value`. The first colon divides; repeat the "
+        "parameter for more tags, which must all match.",
+        examples=[["branch:main"]],
+    ),
+]
 State = Literal["running", "aggregating", "finished", "aborted"]
 Verdict = Literal["passed", "failed"]
 ExecutionId = Annotated[
     UUID, Path(description="The run's id.", examples=["0197a5c0-7d2e-7cc3-98c5-6a1b2f3d4e5f"])
 ]
+
+
+def tags_of(pairs: list[str]) -> str | None:
+    """`RunTags` as the JSON that a run's tags include; None when there are none."""
+    tags = dict(pair.split(":", 1) for pair in pairs)
+    return json.dumps(tags) if tags else None
 
 
 @dataclass(frozen=True)

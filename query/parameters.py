@@ -291,12 +291,12 @@ def time_range(start: datetime | None, end: datetime | None, now: datetime) -> T
     return TimeRange(start, end)
 
 
-def check_buckets(asked: TimeRange, bucket: timedelta) -> None:
-    """Raise a validation error when the buckets would be too many."""
+def check_buckets(asked: TimeRange, bucket: timedelta, field: str = "bucket") -> None:
+    """Raise a validation error of the field when the buckets would be too many."""
     buckets = (asked.end - asked.start) / bucket
     if buckets > MAX_BUCKETS:
         raise bad_parameter(
-            "bucket", f"makes {buckets:.0f} points; at most {MAX_BUCKETS}: take a wider one"
+            field, f"makes {buckets:.0f} points; at most {MAX_BUCKETS}: take a wider one"
         )
 
 

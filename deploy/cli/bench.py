@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from deploy.bench import dashboards as load_tests
 from deploy.bench import query as queries
 from deploy.bench.ingest import Result, bench_ingest
 from deploy.bench.query_load import Report
@@ -121,6 +122,43 @@ def query(
         raise typer.Exit(1)
 
 
+@bench.command("dashboards")
+def dashboards(
+    *,
+    nights: Annotated[
+        int, typer.Option(min=1, help="Nightly runs; of the last 14 there are seconds.")
+    ] = 365,
+    minutes: Annotated[int, typer.Option(min=1, max=60, help="How long each run went.")] = 30,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each request is timed.")] = 20,
+    clients: Annotated[
+        int, typer.Option(min=1, help="Clients that ask without a pause, after one alone.")
+    ] = 8,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Time the dashboards of load tests over a year of nightly runs of 50 endpoints.
+
+    Each request first by one client, with the CPU and the rows that it takes, then all of them by several.
+
+        headrace bench dashboards
+        headrace bench dashboards --nights 30 --json
+    """
+    result = _measured(
+        lambda at, report: load_tests.bench_dashboards(
+            at.database,
+            nights=nights,
+            minutes=minutes,
+            rounds=rounds,
+            clients=clients,
+            report=report,
+        ),
+        "database",
+    )
+    if as_json:
+        print(json.dumps(dataclasses.asdict(result)))
+    else:
+        Console().print(_dashboard_table(result))
+
+
 def _measured(measure: Callable[[Endpoints, Report], Awaitable[_T]], *needs: Need) -> _T:
     """Run a benchmark on the servers that it needs, with a line of progress."""
     console = Console(stderr=True)
@@ -200,4 +238,27 @@ def _query_table(result: queries.Result) -> Table:
             "" if raw is None else f"{raw:,}",
             "" if raw is None else f"{raw / max(panel.rows_read, 1):,.0f}",
         )
+    return table
+
+
+def _dashboard_table(result: load_tests.DashboardResult) -> Table:
+    alone, busy = result.all_alone, result.all_busy
+    table = Table(
+        title=f"{result.nights} nights, {result.aggregate_rows:,} rows, {result.storage}",
+        caption=f"all, p95: [bold]{alone.p95_ms}[/] ms by one client, [bold]{busy.p95_ms}[/] ms by {result.clients}",
+    )
+    table.add_column("request", no_wrap=True)
+    for name in (
+        "p50, ms",
+        "p95, ms",
+        f"p95 of {result.clients}",
+        "API CPU, ms",
+        "database",
+        "rows",
+    ):
+        table.add_column(name, justify="right")
+    for name, route in result.routes.items():
+        database = "" if route.database_cpu_ms is None else f"{route.database_cpu_ms}"
+        times = (route.alone.p50_ms, route.alone.p95_ms, route.busy.p95_ms, route.api_cpu_ms)
+        table.add_row(name, *map(str, times), database, f"{route.rows_read:,}")
     return table

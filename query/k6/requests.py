@@ -14,6 +14,7 @@ from query.k6.runs import Runs
 from query.k6.series import Domain, Name
 from query.k6.tables import table
 from query.parameters import CursorText, Limit, Text
+from query.paths import DOMAIN
 from query.problems import bad_parameter
 from query.representations import TABULAR
 from schemas.problems import described
@@ -159,7 +160,7 @@ async def domains(*, asked: Ask, metric: _Trend = _DURATION) -> Response:
 
 
 @router.get(
-    "/domains/{domain:metric_name}",
+    "/domains" + DOMAIN,
     summary="A domain and its endpoints",
     response_model=DomainTable,
     responses={**TABULAR, **described(404)},

@@ -90,7 +90,7 @@ async def load_series(
         else:
             within = hull(whole, runs.spans(asked.now))
             step = interval or width(within, max_points or DEFAULT_POINTS)
-            check_buckets(within, step)
+            check_buckets(within, step, "interval")
             span = Span(within.start, within.end, step, asked.now)
             found = await readings.intervals(reading, shown, endpoints, runs, span)
     columns = _columns(shown, found.places)

@@ -69,7 +69,7 @@ async def list_runs(
         rows = await reading.rows("list_runs", *request, started_at, execution_id, limit + 1)
         more, rows = len(rows) > limit, rows[:limit]
         ids = [row["execution_id"] for row in rows]
-        summaries_of = await reading.rows("k6_summaries", ids, headlines.HEADLINES)
+        summaries_of = await reading.rows("k6_summaries", ids, headlines.HEADLINES, True)
     found, _ = await figures(summaries_of)
     runs = headlines.of_runs(rows, headlines.by_run(summaries_of, found))
     last = _Position(runs[-1].started_at, runs[-1].execution_id) if more else None

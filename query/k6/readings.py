@@ -125,7 +125,7 @@ async def each_run(reading: Reading, shown: Shown, endpoints: Endpoints, runs: R
     if endpoints.named and not shown.by_endpoint:
         return Found(source, [], Exactness(), _NOT_BY_ENDPOINT)
     if source == "summary":
-        rows = await reading.rows("k6_summaries", runs.ids, shown.metrics)
+        rows = await reading.rows("k6_summaries", runs.ids, shown.metrics, shown.percentiles)
     else:
         more = (shown.by_status, shown.percentiles, *endpoints.arguments)
         rows = await reading.rows("k6_endpoints_of_runs", runs.ids, shown.metrics, *more)

@@ -129,7 +129,7 @@ async def execution_stats(
     async with asked.runs() as (reading, runs):
         if not runs.rows:
             raise HTTPException(404, f"You have no run {execution_id}.")
-        rows = await reading.rows("k6_summaries", runs.ids, None)
+        rows = await reading.rows("k6_summaries", runs.ids, None, True)
         statuses = await reading.rows("k6_statuses", runs.ids)
         (run,) = await reading.rows("get_run", execution_id)
         peak = await _peak(reading, runs)
@@ -179,7 +179,7 @@ async def overview(
         runs = await reading.rows("k6_overview", last, limit + 1, *position)
         asked.version(*runs)
         ids = [row["execution_id"] for row in runs]
-        rows = await reading.rows("k6_summaries", ids, HEADLINES)
+        rows = await reading.rows("k6_summaries", ids, HEADLINES, True)
     found, _ = await figures(rows)
     tests: dict[str, list[RunHeadline]] = {}
     for run in headlines.of_runs(runs, headlines.by_run(rows, found)):

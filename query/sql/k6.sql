@@ -1,5 +1,5 @@
--- Rows of figures have one shape: n, sum, min, max, and what percentiles come of: `exact`, p50, p90, p95 and
--- p99 of the only row; or `classes`, the sketches of all, where each row has one and $n wants them.
+-- Rows of figures have one shape: n, sum, min, max, and what percentiles come of, where they are wanted:
+-- `exact`, p50, p90, p95 and p99 of the only row; or `classes`, the sketches of all, where each row has one.
 -- Runs are chosen before, by k6_runs: a condition on execution_id is what reaches the index.
 
 -- name: k6_runs
@@ -20,9 +20,9 @@ ORDER BY started_at DESC, execution_id DESC
 LIMIT $9;
 
 -- name: k6_summaries
--- What each of the runs $1 came to in the metrics $2 (NULL: all).
-SELECT execution_id, metric, NULL AS status, n, sum, min, max, ARRAY[p50, p90, p95, p99] AS exact,
-       NULL::bytea AS classes
+-- What each of the runs $1 came to in the metrics $2 (NULL: all); $3 wants percentiles.
+SELECT execution_id, metric, NULL AS status, n, sum, min, max,
+       CASE WHEN $3::boolean THEN ARRAY[p50, p90, p95, p99] END AS exact, NULL::bytea AS classes
 FROM k6_aggregates_tenant
 WHERE execution_id = ANY($1::uuid[]) AND kind = 'summary' AND ($2::text[] IS NULL OR metric = ANY($2));
 
@@ -37,10 +37,10 @@ GROUP BY metric;
 
 -- name: k6_totals
 -- The seconds [$3, $4) of the runs $1 in the metrics $2, over all endpoints, in intervals of $5; by status
--- where $6, which only http_reqs has.
+-- where $6, which only http_reqs has; $7 wants percentiles.
 SELECT date_bin($5::interval, bucket, 'epoch') AS at, metric, status,
        sum(n)::bigint AS n, sum(sum) AS sum, min(min) AS min, max(max) AS max,
-       CASE WHEN count(*) = 1 THEN ARRAY[min(p50), min(p90), min(p95), min(p99)] END AS exact,
+       CASE WHEN $7::boolean AND count(*) = 1 THEN ARRAY[min(p50), min(p90), min(p95), min(p99)] END AS exact,
        CASE WHEN $7 AND count(*) > 1 AND count(sketch) = count(*)
             THEN string_agg(sketch, ''::bytea) END AS classes
 FROM k6_aggregates_tenant
@@ -53,7 +53,7 @@ GROUP BY 1, 2, 3;
 -- any). A domain comes with the names of its endpoints, by which the index finds them.
 SELECT date_bin($5::interval, bucket, 'epoch') AS at, metric, CASE WHEN $6::boolean THEN status END AS status,
        sum(n)::bigint AS n, sum(sum) AS sum, min(min) AS min, max(max) AS max,
-       CASE WHEN count(*) = 1 THEN ARRAY[min(p50), min(p90), min(p95), min(p99)] END AS exact,
+       CASE WHEN $7::boolean AND count(*) = 1 THEN ARRAY[min(p50), min(p90), min(p95), min(p99)] END AS exact,
        CASE WHEN $7 AND count(*) > 1 AND count(sketch) = count(*)
             THEN string_agg(sketch, ''::bytea) END AS classes
 FROM k6_aggregates_tenant
@@ -79,10 +79,10 @@ GROUP BY 1, 2;
 
 -- name: k6_endpoints_of_runs
 -- What each of the runs $1 came to in the metrics $2, over the endpoints that have the name $5, method $6,
--- status $7 and domain $8 (NULL: any); by status where $3.
+-- status $7 and domain $8 (NULL: any); by status where $3; $4 wants percentiles.
 SELECT execution_id, metric, CASE WHEN $3::boolean THEN status END AS status,
        sum(n)::bigint AS n, sum(sum) AS sum, min(min) AS min, max(max) AS max,
-       CASE WHEN count(*) = 1 THEN ARRAY[min(p50), min(p90), min(p95), min(p99)] END AS exact,
+       CASE WHEN $4::boolean AND count(*) = 1 THEN ARRAY[min(p50), min(p90), min(p95), min(p99)] END AS exact,
        CASE WHEN $4 AND count(*) > 1 AND count(sketch) = count(*)
             THEN string_agg(sketch, ''::bytea) END AS classes
 FROM k6_aggregates_tenant
@@ -93,16 +93,16 @@ GROUP BY 1, 2, 3;
 
 -- name: k6_requests
 -- What the runs $1 came to in the trend $2 by domain and, where $3, by name and method; of the domain $5
--- and the name $6 (NULL: of all). Beside it the requests that failed and all that were judged.
+-- and the name $6 (NULL: of all); $4 wants percentiles. Beside it the requests that failed and all that were judged.
 SELECT domain, CASE WHEN $3::boolean THEN name END AS name, CASE WHEN $3 THEN method END AS method,
        sum(n) FILTER (WHERE metric = $2)::bigint AS n, sum(sum) FILTER (WHERE metric = $2) AS sum,
        min(min) FILTER (WHERE metric = $2) AS min, max(max) FILTER (WHERE metric = $2) AS max,
        sum(sum) FILTER (WHERE metric = 'http_req_failed') AS failed,
        sum(n) FILTER (WHERE metric = 'http_req_failed')::bigint AS judged,
-       CASE WHEN count(*) FILTER (WHERE metric = $2) = 1
+       CASE WHEN $4::boolean AND count(*) FILTER (WHERE metric = $2) = 1
             THEN ARRAY[min(p50) FILTER (WHERE metric = $2), min(p90) FILTER (WHERE metric = $2),
                        min(p95) FILTER (WHERE metric = $2), min(p99) FILTER (WHERE metric = $2)] END AS exact,
-       CASE WHEN $4::boolean AND count(*) FILTER (WHERE metric = $2) > 1
+       CASE WHEN $4 AND count(*) FILTER (WHERE metric = $2) > 1
                  AND count(sketch) FILTER (WHERE metric = $2) = count(*) FILTER (WHERE metric = $2)
             THEN string_agg(sketch, ''::bytea) FILTER (WHERE metric = $2) END AS classes
 FROM k6_aggregates_tenant

@@ -135,10 +135,13 @@ READS: dict[Operation, Asks] = {
         for path in ("stats", "tables/requests", "tables/errors", "domains", "checks", "thresholds")
     },
     ("get", "/api/v1/k6/series/{which}"): lambda own: [
-        Ask(path={"which": which}, query={**asked.query, **endpoint})
-        for which in SERIES
-        for asked in _of_runs(own)
-        for endpoint in ({}, {"endpoint": f"{own.word} /items"}, {"domain": f"{own.word}-domain"})
+        *(Ask(path={"which": which}, query=time) for which in SERIES for time in ({}, _DAYS)),
+        *(
+            Ask(path={"which": "response-time"}, query={**time, **endpoint})
+            for time in (_HOUR, _DAYS)
+            for endpoint in ({"endpoint": f"{own.word} /items"}, {"domain": f"{own.word}-domain"})
+        ),
+        *(Ask(path={"which": "response-time"}, query=asked.query) for asked in _of_runs(own)),
     ],
     ("get", "/api/v1/k6/domains/{domain}"): lambda own: [
         Ask(path={"domain": f"{own.word}-domain"}, query=asked.query) for asked in _of_runs(own)

@@ -19,6 +19,7 @@ from deploy.bench.ingest import Result, bench_ingest
 from deploy.bench.query_load import Report
 from deploy.bench.query_mix import METRICS
 from deploy.bench.workload import Shape
+from deploy.cli.bench_display import dashboard_table
 from deploy.cli.context import Endpoints, Need, resolve
 from deploy.local.stack import Stack
 from schemas.errors import Permanent, Temporary
@@ -156,7 +157,7 @@ def dashboards(
     if as_json:
         print(json.dumps(dataclasses.asdict(result)))
     else:
-        Console().print(_dashboard_table(result))
+        Console().print(dashboard_table(result))
 
 
 def _measured(measure: Callable[[Endpoints, Report], Awaitable[_T]], *needs: Need) -> _T:
@@ -238,27 +239,4 @@ def _query_table(result: queries.Result) -> Table:
             "" if raw is None else f"{raw:,}",
             "" if raw is None else f"{raw / max(panel.rows_read, 1):,.0f}",
         )
-    return table
-
-
-def _dashboard_table(result: load_tests.DashboardResult) -> Table:
-    alone, busy = result.all_alone, result.all_busy
-    table = Table(
-        title=f"{result.nights} nights, {result.aggregate_rows:,} rows, {result.storage}",
-        caption=f"all, p95: [bold]{alone.p95_ms}[/] ms by one client, [bold]{busy.p95_ms}[/] ms by {result.clients}",
-    )
-    table.add_column("request", no_wrap=True)
-    for name in (
-        "p50, ms",
-        "p95, ms",
-        f"p95 of {result.clients}",
-        "API CPU, ms",
-        "database",
-        "rows",
-    ):
-        table.add_column(name, justify="right")
-    for name, route in result.routes.items():
-        database = "" if route.database_cpu_ms is None else f"{route.database_cpu_ms}"
-        times = (route.alone.p50_ms, route.alone.p95_ms, route.busy.p95_ms, route.api_cpu_ms)
-        table.add_row(name, *map(str, times), database, f"{route.rows_read:,}")
     return table

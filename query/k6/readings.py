@@ -1,5 +1,6 @@
 """Reads a series: from seconds in intervals, or what each run came to."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -15,8 +16,10 @@ from query.problems import bad_parameter
 
 Source = Literal["total", "bucket", "summary", "endpoint"]
 
-MOST_SECONDS = 100_000
-"""Of runs, in one answer: two of twelve hours at a time."""
+MOST_SECONDS = 50_000
+"""Of runs, in one answer: one of twelve hours, whose sketches are some 40 MB."""
+MOST_SKETCHES = 4_000
+"""Of endpoints of runs, in one answer: some 10 MB, merged in 50 ms. Beyond, percentiles are left out."""
 _NOT_BY_ENDPOINT = (
     "k6 does not measure this by endpoint: ask without endpoint, method, status and domain"
 )
@@ -127,7 +130,8 @@ async def each_run(reading: Reading, shown: Shown, endpoints: Endpoints, runs: R
     if source == "summary":
         rows = await reading.rows("k6_summaries", runs.ids, shown.metrics, shown.percentiles)
     else:
-        more = (shown.by_status, shown.percentiles, *endpoints.arguments)
+        wanted = shown.percentiles and await few_enough(reading, runs, shown.metrics, endpoints)
+        more = (shown.by_status, wanted, *endpoints.arguments)
         rows = await reading.rows("k6_endpoints_of_runs", runs.ids, shown.metrics, *more)
     of, exactness = await _figures(rows, "execution_id", percentiles=shown.percentiles)
     places = [
@@ -136,6 +140,14 @@ async def each_run(reading: Reading, shown: Shown, endpoints: Endpoints, runs: R
         if row["execution_id"] in of
     ]
     return Found(source, places, exactness)
+
+
+async def few_enough(
+    reading: Reading, runs: Runs, metrics: Sequence[str], endpoints: Endpoints
+) -> bool:
+    """Whether the sketches of these endpoints of the runs are so few that they can be merged."""
+    found = await reading.rows("k6_endpoint_rows", runs.ids, metrics, *endpoints.arguments)
+    return bool(found[0]["n"] <= MOST_SKETCHES)
 
 
 async def _figures(

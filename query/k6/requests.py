@@ -10,6 +10,7 @@ from query.answers import Answer
 from query.database import Reading
 from query.k6.answers import RESPONSES, Ask, Judged, next_cursor, of_runs, offset_of
 from query.k6.figures import Exactness, figures
+from query.k6.readings import Endpoints, few_enough
 from query.k6.runs import Runs
 from query.k6.series import Domain, Name
 from query.k6.tables import table
@@ -23,8 +24,6 @@ router = APIRouter(prefix="/api/v1/k6", tags=["load tests"], responses=RESPONSES
 
 MOST_ENDPOINTS = 10_000
 """Of one table: a domain narrows it."""
-MOST_MERGED = 40
-"""Runs whose sketches are merged by endpoint: with 50 endpoints some 5 MB."""
 
 
 class Requests(Answer):
@@ -205,7 +204,9 @@ async def _read(
         runs.ids,
         chosen.metric,
         by_endpoint,
-        len(runs.ids) <= MOST_MERGED,
+        await few_enough(
+            reading, runs, [chosen.metric], Endpoints(chosen.name, domain=chosen.domain)
+        ),
         chosen.domain,
         chosen.name,
         MOST_ENDPOINTS + 1,
@@ -215,7 +216,7 @@ async def _read(
             "domain", f"must narrow the table to at most {MOST_ENDPOINTS} endpoints"
         )
     found, exactness = await figures(rows)
-    seconds = runs.seconds()
+    seconds = runs.seconds
     return [
         {
             "domain": row["domain"],

@@ -1,6 +1,5 @@
 """Decides which runs a dashboard is about: those that the filters let pass, or the newest of them."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any
@@ -89,12 +88,10 @@ class Runs:
             for row in self.rows
         ]
 
-    def seconds(self, ids: Sequence[UUID] | None = None) -> float:
-        """How long those of them went that have ended; `ids`: of these only."""
-        ended = [row for row in self.rows if row["finished_at"]]
-        return sum(
-            seconds_of(row) or 0.0 for row in ended if ids is None or row["execution_id"] in ids
-        )
+    @property
+    def seconds(self) -> float:
+        """How long those of them went, one after the other, that there are figures of."""
+        return sum(seconds_of(row) or 0.0 for row in self.rows if row["state"] == "finished")
 
 
 def seconds_of(row: Any) -> float | None:

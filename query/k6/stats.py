@@ -14,7 +14,7 @@ from query.credentials import Tenant
 from query.database import Reading
 from query.k6 import headlines
 from query.k6.answers import RESPONSES, Ask, Asked, Judged, OfRuns, of_runs
-from query.k6.figures import UNKNOWN, figures
+from query.k6.figures import UNKNOWN, Exactness, figures
 from query.k6.headlines import HEADLINES, METRICS, Cards, RunHeadline, cards
 from query.k6.runs import Filters, Runs, seconds_of
 from query.k6.tables import table
@@ -99,12 +99,13 @@ async def stats(asked: Ask) -> Response:
     """Take runs together: sums of counts, rates over the time of all, percentiles merged from sketches."""
     async with asked.runs() as (reading, runs):
         rows = await reading.rows("k6_whole", runs.ids, METRICS)
-    found, _ = await figures(rows)
+    found, known = await figures(rows)
     together = {row["metric"]: one for row, one in zip(rows, found, strict=True)}
-    _, exactness = await figures([row for row in rows if row["metric"] == "http_req_duration"])
+    took = together.get("http_req_duration")
+    exactness = Exactness(known.merged, took is not None and took.percentiles is None)
     verdicts = Counter(row["verdict"] for row in runs.rows)
     one = Stats(
-        **cards(together, runs.seconds()),
+        **cards(together, runs.seconds),
         passed=verdicts["passed"],
         failed=verdicts["failed"],
         unjudged=verdicts[None],

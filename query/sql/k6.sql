@@ -91,6 +91,14 @@ WHERE execution_id = ANY($1::uuid[]) AND kind = 'endpoint' AND metric = ANY($2::
   AND ($7::text IS NULL OR status = $7) AND ($8::text IS NULL OR domain = $8)
 GROUP BY 1, 2, 3;
 
+-- name: k6_endpoint_rows
+-- How many rows k6_endpoints_of_runs takes together: of the name $3, method $4, status $5 and domain $6.
+SELECT count(*) AS n
+FROM k6_aggregates_tenant
+WHERE execution_id = ANY($1::uuid[]) AND kind = 'endpoint' AND metric = ANY($2::text[])
+  AND ($3::text IS NULL OR name = $3) AND ($4::text IS NULL OR method = $4)
+  AND ($5::text IS NULL OR status = $5) AND ($6::text IS NULL OR domain = $6);
+
 -- name: k6_requests
 -- What the runs $1 came to in the trend $2 by domain and, where $3, by name and method; of the domain $5
 -- and the name $6 (NULL: of all); $4 wants percentiles. Beside it the requests that failed and all that were judged.

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from query.k6 import readings
 from query.k6.shown import SERIES, Which
 from query.representations import ARROW, CSV
 from tests.load_tests import LoadTest, Point, made_up, store
@@ -353,6 +354,25 @@ async def test_runs_from_before_sketches_say_what_is_missing(site: Site) -> None
     table = (await site.get("/api/v1/k6/tables/requests")).json()
     assert any(row["p95"] is None for row in table["endpoints"])
     assert "sketches" in table["reason"]
+
+
+async def test_more_than_can_be_merged_is_refused_or_left_out(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too many sketches: percentiles are null, and the answer says why. Too many seconds: 422."""
+    for n in range(2):
+        await store(site, "acme", made_up(BEGAN - n * NIGHT, 20, seed=n))
+    days = {"start": (BEGAN - 2 * NIGHT).isoformat()}
+    monkeypatch.setattr(readings, "MOST_SKETCHES", 3)
+    table = (await site.get("/api/v1/k6/tables/requests", **days)).json()
+    series = await shown(site, "response-time", domain="shop", **days)
+    for answer, rows in ((table, table["endpoints"]), (series, series["points"])):
+        found = [row.get("values", row) for row in rows]
+        assert all(one["p95"] is None and one["avg"] > 0 for one in found)
+        assert "sketches" in answer["reason"]
+    monkeypatch.setattr(readings, "MOST_SECONDS", 19)
+    answer = (await site.get("/api/v1/k6/series/vus")).json()
+    assert answer["errors"][0]["field"] == "query.start"
 
 
 async def test_runs_without_points_and_those_of_others_show_nothing(site: Site) -> None:

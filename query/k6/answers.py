@@ -85,8 +85,9 @@ class Asked:
         minute = int(self.now.timestamp()) // _MINUTE
         url = (self.request.url.path, sorted(self.request.query_params.multi_items()))
         form = self.request.headers.getlist("accept")
-        text = repr((self.tenant, url, form, minute, [tuple(row.values()) for row in facts]))
-        state = hashlib.blake2b(text.encode("utf-8", "backslashreplace"), digest_size=16).digest()
+        text = repr((self.tenant, url, form, minute)).encode("utf-8", "backslashreplace")
+        text += msgspec.json.encode([tuple(row.values()) for row in facts])
+        state = hashlib.blake2b(text, digest_size=16).digest()
         sent = self.request.headers.getlist("if-none-match")
         versions: freshness.Versions = self.request.app.state.versions
         known = versions.find(state)

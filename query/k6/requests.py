@@ -1,6 +1,7 @@
 """Routes of requests by endpoint and by domain."""
 
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, HTTPException, Path, Query, Response
@@ -100,16 +101,11 @@ class _Table:
 
     def sorted(self, rows: list[EndpointRequests]) -> list[EndpointRequests]:
         """In the order that is asked for; what is not known comes last, ties by name."""
-
-        def key(row: EndpointRequests) -> Any:
-            value = getattr(row, self.sort)
-            return 0 if value is None else value
-
+        of = attrgetter(self.sort)
         rows = sorted(rows, key=lambda row: (row.domain or "", row.name or "", row.method or ""))
-        known = [row for row in rows if getattr(row, self.sort) is not None]
-        return sorted(known, key=key, reverse=self.order == "desc") + [
-            row for row in rows if getattr(row, self.sort) is None
-        ]
+        known = [row for row in rows if of(row) is not None]
+        unknown = [row for row in rows if of(row) is None]
+        return sorted(known, key=of, reverse=self.order == "desc") + unknown
 
 
 @router.get(

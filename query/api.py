@@ -15,6 +15,7 @@ from query import (
     deletion,
     freshness,
     health,
+    k6,
     keys,
     metrics,
     parts,
@@ -47,6 +48,7 @@ _ROUTERS = (
     charts.router,
     points.router,
     runs.router,
+    *k6.ROUTERS,
     keys.router,
 )
 

@@ -34,6 +34,7 @@ QUERIES = {
         "definitions.sql",
         "keys.sql",
         "runs.sql",
+        "k6.sql",
         "health.sql",
     )
     for name, text in load("query.sql", file).items()

@@ -1,5 +1,6 @@
 """What a request may ask: query parameters, their limits and defaults."""
 
+import json
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -85,6 +86,15 @@ def _by(keys: list[str]) -> list[str]:
     return keys
 
 
+def _tags(pairs: list[str]) -> list[str]:
+    if len(pairs) > MAX_MATCHERS:
+        raise ValueError(f"may stand {MAX_MATCHERS} times, not {len(pairs)}")
+    keys = [pair.partition(":")[0] for pair in pairs]
+    if not all(":" in pair for pair in pairs) or len(set(keys)) < len(keys):
+        raise ValueError("must be key:value, as branch:main, each key once")
+    return pairs
+
+
 def _figures(text: str) -> str:
     unknown = set(text.split(",")) - set(FIGURES)
     if unknown:
@@ -167,6 +177,16 @@ Bucket = Annotated[
         validate_default=True,
     ),
 ]
+Interval = Annotated[
+    timedelta | None,
+    BeforeValidator(
+        lambda text: text if text is None else _duration(text), json_schema_input_type=str
+    ),
+    Query(
+        description="Width of an interval: a number and s, m, h or d. Default: what `max_points` asks for.",
+        examples=["10s"],
+    ),
+]
 A_MINUTE: Any = "1m"
 """A default of `Bucket`, written as a request writes it: OpenAPI shows a timedelta's as PT1M."""
 Aggregation = Annotated[
@@ -216,11 +236,27 @@ TestName = Annotated[
     definitions.Storable | None,
     Query(max_length=1024, description="Only runs of this test.", examples=["basic"]),
 ]
+RunTags = Annotated[
+    list[definitions.Storable],
+    AfterValidator(_tags),
+    Query(
+        alias="tag",
+        description="A tag that the run must have, as `key:value`. The first colon divides; repeat the "
+        "parameter for more tags, which must all match.",
+        examples=[["branch:main"]],
+    ),
+]
 State = Literal["running", "aggregating", "finished", "aborted"]
 Verdict = Literal["passed", "failed"]
 ExecutionId = Annotated[
     UUID, Path(description="The run's id.", examples=["0197a5c0-7d2e-7cc3-98c5-6a1b2f3d4e5f"])
 ]
+
+
+def tags_of(pairs: list[str]) -> str | None:
+    """`RunTags` as the JSON that a run's tags include; None when there are none."""
+    tags = dict(pair.split(":", 1) for pair in pairs)
+    return json.dumps(tags) if tags else None
 
 
 @dataclass(frozen=True)
@@ -240,12 +276,12 @@ def time_range(start: datetime | None, end: datetime | None, now: datetime) -> T
     return TimeRange(start, end)
 
 
-def check_buckets(asked: TimeRange, bucket: timedelta) -> None:
-    """Raise a validation error when the buckets would be too many."""
+def check_buckets(asked: TimeRange, bucket: timedelta, field: str = "bucket") -> None:
+    """Raise a validation error of the field when the buckets would be too many."""
     buckets = (asked.end - asked.start) / bucket
     if buckets > MAX_BUCKETS:
         raise bad_parameter(
-            "bucket", f"makes {buckets:.0f} points; at most {MAX_BUCKETS}: take a wider one"
+            field, f"makes {buckets:.0f} points; at most {MAX_BUCKETS}: take a wider one"
         )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, cast
 
 from fastapi import Depends, FastAPI, Request
@@ -14,10 +14,12 @@ from schemas.keys import Keyring
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of a tenant that has none of its own: the settings of ingest."""
+    """Limits of a tenant that has none of its own: the settings of ingest; and those of an answer."""
 
     series: int
     label_values: int
+    long_range: timedelta = timedelta(hours=12)
+    """Load tests over more than this are shown by the run, not by the second."""
 
 
 DEFAULT_LIMITS = Limits(series=1_000_000, label_values=100_000)

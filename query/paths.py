@@ -24,3 +24,6 @@ register_url_convertor("metric_name", _NameConvertor())
 
 NAME = "/{name:metric_name}"
 """The end of a path that names a metric; its parameter is `query.parameters.MetricInPath`."""
+
+DOMAIN = "/{domain:metric_name}"
+"""As `NAME`, of a domain, which may be any text that a test tags its requests with."""

@@ -11,9 +11,23 @@ from query import cursors, summaries
 from query.answers import Answer
 from query.credentials import Tenant
 from query.database import Reading
-from query.parameters import CursorText, ExecutionId, Limit, State, TestName, Verdict
+from query.k6 import headlines
+from query.k6.figures import figures
+from query.k6.headlines import RunHeadline
+from query.parameters import (
+    NO_LABELS,
+    CursorText,
+    ExecutionId,
+    Limit,
+    Moment,
+    RunTags,
+    State,
+    TestName,
+    Verdict,
+    tags_of,
+)
 from query.parts import Wired
-from query.summaries import Run, RunFacts, Summary
+from query.summaries import Run, Summary
 from schemas.problems import described
 
 router = APIRouter(
@@ -24,7 +38,7 @@ router = APIRouter(
 class RunPage(Answer):
     """Runs, the newest first."""
 
-    runs: list[RunFacts]
+    runs: list[RunHeadline]
     next_cursor: str | None = Field(description="of the page with older runs; null on the last")
 
 
@@ -41,17 +55,23 @@ async def list_runs(
     test: TestName = None,
     state: Annotated[State | None, Query(description="Only runs in this state.")] = None,
     verdict: Annotated[Verdict | None, Query(description="Only runs judged so.")] = None,
+    tag: RunTags = NO_LABELS,
+    start: Annotated[Moment | None, Query(description="Only runs started from then on.")] = None,
+    end: Annotated[Moment | None, Query(description="Only runs started before.")] = None,
     limit: Limit = 100,
     cursor: CursorText = None,
 ) -> RunPage:
-    """Page through runs."""
-    request = (test, state, verdict)
+    """Page through runs, each with the figures that it is known by once it is aggregated."""
+    request = (test, state, verdict, tags_of(tag), start, end)
     after = cursors.decode(cursor, _Position, *request) if cursor is not None else None
     started_at, execution_id = (after.started_at, after.execution_id) if after else (None, None)
     async with parts.database.reading(tenant) as reading:
         rows = await reading.rows("list_runs", *request, started_at, execution_id, limit + 1)
-    more = len(rows) > limit
-    runs = [RunFacts(**row) for row in rows[:limit]]
+        more, rows = len(rows) > limit, rows[:limit]
+        ids = [row["execution_id"] for row in rows]
+        summaries_of = await reading.rows("k6_summaries", ids, headlines.HEADLINES, True)
+    found, _ = await figures(summaries_of)
+    runs = headlines.of_runs(rows, headlines.by_run(summaries_of, found))
     last = _Position(runs[-1].started_at, runs[-1].execution_id) if more else None
     return RunPage(runs=runs, next_cursor=last and cursors.encode(last, *request))
 

@@ -21,6 +21,9 @@ _OFFSET = 40_000
 _ZERO = 1 << 17
 """Of a cell's number in the class: beyond the key of any number there is."""
 
+_DENSE = 8
+"""Cells of a table for each class that is put into it, at most."""
+
 Integers: TypeAlias = NDArray[np.int64]
 
 
@@ -75,8 +78,18 @@ def decode(places: Sequence[int], classes: Sequence[bytes]) -> Sketches:
     """The sketches that these classes make, in any order; a place and a key may come more than once."""
     found = np.frombuffer(b"".join(classes), _CLASS)
     sizes = np.fromiter(map(len, classes), np.int64, len(classes)) // _CLASS.itemsize
-    cells = np.repeat(np.array(places, np.int64), sizes) * (2 * _ZERO) + _ZERO + found["key"]
-    return _of(cells, found["n"].astype(np.int64))
+    keys, counts = found["key"].astype(np.int64), found["n"].astype(np.int64)
+    distinct, numbers = np.unique(np.array(places, np.int64), return_inverse=True)
+    lowest = keys.min(initial=_ZERO)
+    width = int(keys.max(initial=lowest) - lowest) + 1
+    if distinct.size * width <= _DENSE * keys.size:
+        # Values of one metric lie close together: to add up in a table takes a third of sorting. Exact,
+        # as floats are up to 2 ** 53.
+        table = np.bincount(np.repeat(numbers, sizes) * width + (keys - lowest), counts)
+        at = np.flatnonzero(table)
+        cells = distinct[at // width] * (2 * _ZERO) + _ZERO + lowest + at % width
+        return Sketches(cells, table[at].astype(np.int64))
+    return _of(np.repeat(np.array(places, np.int64), sizes) * (2 * _ZERO) + _ZERO + keys, counts)
 
 
 def _of(cells: Integers, counts: Integers) -> Sketches:

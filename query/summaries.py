@@ -22,6 +22,8 @@ class RunFacts(Answer):
     verdict: Verdict | None = Field(description="null until the thresholds are judged")
     started_at: datetime
     finished_at: datetime | None
+    tags: dict[str, str] = Field(description="of the whole run", examples=[{"branch": "main"}])
+    incomplete: str | None = Field(description="why not all of it is in its figures; null: all is")
 
 
 class Threshold(Answer):
@@ -122,13 +124,18 @@ class Summary(RunFacts):
     runners: list[Runner] = Field(description="k6's own figures, to compare")
 
 
+def facts(row: Any) -> dict[str, Any]:
+    """Fields of `RunFacts` from a row of a run."""
+    known = {name: row[name] for name in RunFacts.model_fields}
+    return known | {"tags": msgspec.json.decode(row["tags"])}
+
+
 def run(row: Any, points: Any) -> Run:
     """A run from its row and the sums of its ledger."""
-    facts = {name: row[name] for name in RunFacts.model_fields}
     events: dict[str, Any] = msgspec.json.decode(row["runners"])
     runners = [_runner(name, of) for name, of in sorted(events.items())]
     return Run(
-        **facts,
+        **facts(row),
         script=row["script"],
         raw_deleted_at=row["raw_deleted_at"],
         metrics=msgspec.json.decode(row["metrics"]),
@@ -144,9 +151,8 @@ def run(row: Any, points: Any) -> Run:
 
 def summary(run: Run, metrics: Rows, endpoints: Rows) -> Summary:
     """A run's summary from its aggregates: a row a metric, and one an endpoint."""
-    facts = {name: getattr(run, name) for name in RunFacts.model_fields}
     return Summary(
-        **facts,
+        **{name: getattr(run, name) for name in RunFacts.model_fields},
         figures=_figures(run, {row["metric"]: row for row in metrics}) if metrics else None,
         endpoints=[Endpoint(**row) for row in endpoints],
         thresholds=run.thresholds,

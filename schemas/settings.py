@@ -150,6 +150,11 @@ class Settings(BaseSettings):
         ge=1,
         description="Distinct values of each label of a metric; a definition's max_label_values overrides it.",
     )
+    long_range: timedelta = Field(
+        default=timedelta(hours=12),
+        ge=_SECOND,
+        description="Charts of load tests over more than this have a point a run, those of less are of seconds.",
+    )
     api_host: str = Field(default="127.0.0.1", description="Where HTTP processes listen.")
 
     @property

@@ -22,7 +22,7 @@ from deploy.bench.query_mix import Panel
 from schemas.errors import Temporary
 
 STARTS_WITHIN = 30.0
-_WARM_UP = 5
+WARM_UP = 5
 """Rounds of the mix that are not counted: connections are opened, plans and pages cached."""
 
 
@@ -77,10 +77,8 @@ async def time_panels(
     """
     took: dict[str, list[float]] = defaultdict(list)
     order = random.Random(1)  # noqa: S311 # the same order each time, not a secret
-    waiting = [order.sample(panels, len(panels)) for _ in range(_WARM_UP + rounds)]
-    requests = iter(
-        [(n >= _WARM_UP, panel) for n, round_ in enumerate(waiting) for panel in round_]
-    )
+    waiting = [order.sample(panels, len(panels)) for _ in range(WARM_UP + rounds)]
+    requests = iter([(n >= WARM_UP, panel) for n, round_ in enumerate(waiting) for panel in round_])
     total = rounds * len(panels)
 
     async def client(http: aiohttp.ClientSession) -> None:

@@ -78,7 +78,9 @@ async def _run(
             DatabaseKeyring(keys),
             database,
             registry=registry,
-            limits=Limits(settings.max_series_per_tenant, settings.max_label_values),
+            limits=Limits(
+                settings.max_series_per_tenant, settings.max_label_values, settings.long_range
+            ),
             retention=Retention.of(settings.lifecycle),
         )
         await serve(api, listener, "query API", registry, database.check)

@@ -13,11 +13,13 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from deploy.bench import dashboards as load_tests
 from deploy.bench import query as queries
 from deploy.bench.ingest import Result, bench_ingest
 from deploy.bench.query_load import Report
 from deploy.bench.query_mix import METRICS
 from deploy.bench.workload import Shape
+from deploy.cli.bench_display import dashboard_table
 from deploy.cli.context import Endpoints, Need, resolve
 from deploy.local.stack import Stack
 from schemas.errors import Permanent, Temporary
@@ -119,6 +121,43 @@ def query(
         Console(stderr=True).print(f"[red]differs[/] {difference}", highlight=False)
     if result.differences:
         raise typer.Exit(1)
+
+
+@bench.command("dashboards")
+def dashboards(
+    *,
+    nights: Annotated[
+        int, typer.Option(min=1, help="Nightly runs; of the last 14 there are seconds.")
+    ] = 365,
+    minutes: Annotated[int, typer.Option(min=1, max=60, help="How long each run went.")] = 30,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each request is timed.")] = 20,
+    clients: Annotated[
+        int, typer.Option(min=1, help="Clients that ask without a pause, after one alone.")
+    ] = 8,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Time the dashboards of load tests over a year of nightly runs of 50 endpoints.
+
+    Each request first by one client, with the CPU and the rows that it takes, then all of them by several.
+
+        headrace bench dashboards
+        headrace bench dashboards --nights 30 --json
+    """
+    result = _measured(
+        lambda at, report: load_tests.bench_dashboards(
+            at.database,
+            nights=nights,
+            minutes=minutes,
+            rounds=rounds,
+            clients=clients,
+            report=report,
+        ),
+        "database",
+    )
+    if as_json:
+        print(json.dumps(dataclasses.asdict(result)))
+    else:
+        Console().print(dashboard_table(result))
 
 
 def _measured(measure: Callable[[Endpoints, Report], Awaitable[_T]], *needs: Need) -> _T:

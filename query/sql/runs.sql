@@ -1,17 +1,20 @@
 -- name: list_runs
--- Runs from the newest on, older than ($4, $5); a filter that is NULL lets all pass.
-SELECT execution_id, test, state, verdict, started_at, finished_at
+-- Runs started in [$5, $6) from the newest on, older than ($7, $8); what is NULL lets all pass.
+SELECT execution_id, test, state, verdict, started_at, finished_at, tags, incomplete
 FROM runs_tenant
 WHERE ($1::text IS NULL OR test = $1)
   AND ($2::text IS NULL OR state = $2)
   AND ($3::text IS NULL OR verdict = $3)
-  AND ($4::timestamptz IS NULL OR (started_at, execution_id) < ($4, $5::uuid))
+  AND ($4::jsonb IS NULL OR tags @> $4)
+  AND ($5::timestamptz IS NULL OR started_at >= $5)
+  AND ($6::timestamptz IS NULL OR started_at < $6)
+  AND ($7::timestamptz IS NULL OR (started_at, execution_id) < ($7, $8::uuid))
 ORDER BY started_at DESC, execution_id DESC
-LIMIT $6;
+LIMIT $9;
 
 -- name: get_run
 SELECT execution_id, test, script, state, verdict, started_at, finished_at, raw_deleted_at,
-       metrics, thresholds, runners
+       metrics, thresholds, runners, tags, incomplete
 FROM runs_tenant
 WHERE execution_id = $1;
 

@@ -12,8 +12,14 @@ VALUES ($1, 'too_many_series', 7, $2 || '.rejected', jsonb_build_object($2::text
 -- name: name_run
 -- $1 execution, $2 its tenant's word.
 WITH totals AS (
-    UPDATE k6_aggregates SET name = $2 || ' /items', p99 = $3
+    UPDATE k6_aggregates SET name = $2 || ' /items', p99 = $3, domain = $2 || '-domain'
     WHERE execution_id = $1 AND kind = 'endpoint'
+), seconds AS (
+    INSERT INTO k6_aggregates
+    SELECT $1, kind, started_at, 'http_req_duration', $2 || name, NULL, NULL, 1, $3, $3, $3, $3, $3, $3, $3, $3,
+           $2 || domain, int4send(sketch_key($3)) || int8send(1)
+    FROM runs, (VALUES ('total', NULL, NULL), ('bucket', ' /items', '-domain')) AS k (kind, name, domain)
+    WHERE execution_id = $1
 ), counted AS (
     UPDATE run_ledger SET topic = $2 || '-topic' WHERE execution_id = $1
 ), checked AS (

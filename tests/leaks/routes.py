@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
+from query.k6.shown import SERIES
 from tests.leaks.planted import SHARED, Belongings
 from tests.sites import NOW
 
@@ -54,6 +55,20 @@ def _of_metric(*queries: Mapping[str, Any]) -> Asks:
 
 def _nothing(_: Belongings) -> list[Ask]:
     return [Ask()]
+
+
+def _of_runs(own: Belongings) -> list[Ask]:
+    """The newest run, those of some days, and one's own by id, test and tag."""
+    return [
+        Ask(query=query)
+        for query in (
+            {},
+            _HOUR,
+            _DAYS,
+            {"execution_id": str(own.execution_id)},
+            {"test": f"{own.word}-test", "tag": f"{own.word}-tag:{own.word}"},
+        )
+    ]
 
 
 def _own_label(own: Belongings) -> str:
@@ -115,6 +130,26 @@ READS: dict[Operation, Asks] = {
     ("get", "/api/v1/runs/{execution_id}/summary"): lambda own: [
         Ask(path={"execution_id": str(own.execution_id)})
     ],
+    **{
+        ("get", f"/api/v1/k6/{path}"): _of_runs
+        for path in ("stats", "tables/requests", "tables/errors", "domains", "checks", "thresholds")
+    },
+    ("get", "/api/v1/k6/series/{which}"): lambda own: [
+        *(Ask(path={"which": which}, query=time) for which in SERIES for time in ({}, _DAYS)),
+        *(
+            Ask(path={"which": "response-time"}, query={**time, **endpoint})
+            for time in (_HOUR, _DAYS)
+            for endpoint in ({"endpoint": f"{own.word} /items"}, {"domain": f"{own.word}-domain"})
+        ),
+        *(Ask(path={"which": "response-time"}, query=asked.query) for asked in _of_runs(own)),
+    ],
+    ("get", "/api/v1/k6/domains/{domain}"): lambda own: [
+        Ask(path={"domain": f"{own.word}-domain"}, query=asked.query) for asked in _of_runs(own)
+    ],
+    ("get", "/api/v1/k6/executions/{execution_id}/stats"): lambda own: [
+        Ask(path={"execution_id": str(own.execution_id)})
+    ],
+    ("get", "/api/v1/k6/overview"): _nothing,
     # What a dry run says must not tell of another either.
     ("delete", "/api/v1/metrics/data/{name}"): _of_metric({"dry_run": "true"}),
     ("delete", "/api/v1/metrics/definitions/{name}"): _of_metric({"dry_run": "true"}),

@@ -70,5 +70,6 @@ async def _dies(dsn: str, temporal: str, queue: str, step: str) -> None:
 
 
 async def _outcome(client: Client, execution: UUID) -> Outcome:
-    handle = client.get_workflow_handle_for(PostTestWorkflow.run, workflow_id(execution))
-    return await handle.result()
+    handle = client.get_workflow_handle(workflow_id(execution), result_type=Outcome)
+    outcome: Outcome = await handle.result()
+    return outcome

@@ -70,7 +70,8 @@ def run(
     """Run workflows: the steps after a load test, and the maintenance of what is stored.
 
     After a test: aggregate it, judge its thresholds, delete its raw points. Every minute: refresh the
-    rollups, close runs that nothing was heard of for HEADRACE_RUN_GRACE; every hour: drop and compact what is old enough (headrace storage).
+    rollups, and close runs that nothing was heard of for HEADRACE_RUN_GRACE. Every hour: drop and compact
+    what is old enough (headrace storage).
 
     Run one or several; each step is worked on once. Waits for Kafka, the database and Temporal where
     they are away, and goes on where a killed worker left off.

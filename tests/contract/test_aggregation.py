@@ -460,8 +460,9 @@ def test_every_query_of_runs_is_valid(dsn: str) -> None:
     """The server parses and plans each named query against the schema, in the writer's role."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("SET ROLE headrace_writer")
-        for name, query in load("sinks.sql", "runs.sql").items():
-            connection.execute(f"PREPARE q_{name} AS {query}".encode())
+        for file in ("runs", "backfill"):
+            for name, query in load("sinks.sql", f"{file}.sql").items():
+                connection.execute(f"PREPARE {file}_{name} AS {query}".encode())
 
 
 def test_readers_can_neither_aggregate_nor_clean_up(dsn: str) -> None:

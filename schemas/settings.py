@@ -62,7 +62,8 @@ class Settings(BaseSettings):
     raw_retention: timedelta = Field(
         default=timedelta(days=30),
         ge=_DAY,
-        description="Samples older than this are dead-lettered: retention would drop them at once.",
+        description="Samples older than this are dead-lettered: retention would drop them at once. Raw points of "
+        "runs that keep theirs (keep_raw, or incomplete) go when the run ended that long ago.",
     )
     retention_1m: timedelta = Field(
         default=timedelta(days=365), ge=_DAY, description="One-minute rollups are kept as long."
@@ -130,6 +131,12 @@ class Settings(BaseSettings):
         ge=timedelta(0),
         le=timedelta(hours=12),
         description="As refresh_1m_lag, hours and sketches.",
+    )
+    run_grace: timedelta = Field(
+        default=timedelta(minutes=10),
+        ge=_SECOND,
+        description="A run of which neither event nor point was heard for so long is closed as incomplete: "
+        "longer than a network cut, shorter than the patience of who waits for the verdict.",
     )
     maintenance_interval: timedelta = Field(
         default=timedelta(minutes=1),

@@ -5,45 +5,25 @@ come out the same.
 """
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal, TypeAlias
 from uuid import UUID
 
 import asyncpg
-from asyncpg.pool import PoolConnectionProxy
 
 from schemas.errors import Invalid, Permanent
 from schemas.named_queries import load
 from schemas.runs import RunAborted, RunEvent, RunFinished, RunStarted
 from schemas.thresholds import Judgement, Selection, Statistics
-from sinks.outages import OUTAGE, classify, is_row_error
-
-State = Literal["running", "aggregating", "finished", "aborted"]
-_Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+from sinks.outages import is_row_error
+from sinks.run_states import Run, State, phase
+from sinks.transactions import HOUR, Transactions
 
 _SQL = load("sinks.sql", "runs.sql")
-
-_HOUR = 3600.0
-"""Seconds for statements that read every point of a run; the pool's own limit suits short ones."""
 
 
 class CountsDisagreeError(Permanent):
     """A run's points are not all accounted for: its raw points must stay until a person has looked."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run as its runners describe it, and what has become of it."""
-
-    state: State
-    started: tuple[RunStarted, ...]
-    finished: tuple[RunFinished, ...]
-    aborted: tuple[RunAborted, ...]
-    metrics: Mapping[str, str]
-    judgements: tuple[Judgement, ...] = ()
-    raw_deleted: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,34 +55,16 @@ class Counts:
     ledger: tuple[Landed, ...]
 
 
-def phase(run: Run) -> State:
-    """The state that a run's events amount to, in whatever order they came.
-
-    Without a started event nobody knows how many runners to wait for. A runner that finished after
-    it was given up as aborted has finished.
-    """
-    if run.state == "finished":
-        return "finished"
-    done = {event.runner for event in run.finished}
-    expected = max((event.runners_expected for event in run.started), default=None)
-    if expected is not None and len(done) >= expected:
-        return "aggregating"
-    return "aborted" if {event.runner for event in run.aborted} - done else "running"
-
-
-class RunStore:
+class RunStore(Transactions):
     """Runs through a pool in the role headrace_writer.
 
     Methods raise Temporary while the database is away, and Permanent when it refuses for a reason
     that only a person can mend, such as a run that does not exist.
     """
 
-    def __init__(self, pool: _Pool) -> None:
-        self._pool = pool
-
     async def check(self) -> None:
         """Raise Temporary while the database is away, Permanent when it lacks the schema."""
-        async with self._transaction() as connection:
+        async with self.transaction() as connection:
             await connection.execute(_SQL["check"])
 
     async def record(self, event: RunEvent) -> State:
@@ -112,7 +74,7 @@ class RunStore:
         """
         started = event if isinstance(event, RunStarted) else None
         finished = event if isinstance(event, RunFinished) else None
-        async with self._transaction() as connection:
+        async with self.transaction() as connection:
             try:
                 row = await connection.fetchrow(
                     _SQL["record_event"],
@@ -125,6 +87,8 @@ class RunStore:
                     json.dumps({event.event: event.model_dump(mode="json")}),
                     json.dumps(finished.metrics if finished else {}),
                     finished.at if finished else None,
+                    json.dumps(started.tags if started else {}),
+                    started is not None and started.keep_raw,
                 )
             except asyncpg.ForeignKeyViolationError as error:
                 raise Invalid("unknown_tenant", f"There is no tenant {event.tenant_id}.") from error
@@ -137,17 +101,17 @@ class RunStore:
                     "wrong_tenant",
                     f"Run {event.execution_id} belongs to another tenant than {event.tenant_id}.",
                 )
-            state = phase(_run(row))
+            state = phase(run_of(row))
             await connection.execute(_SQL["set_state"], event.execution_id, state)
             return state
 
     async def load(self, execution: UUID) -> Run:
         """Return a run."""
-        async with self._transaction() as connection:
+        async with self.transaction() as connection:
             row = await connection.fetchrow(_SQL["load_run"], execution)
         if row is None:
             raise Permanent(f"There is no run {execution}: its events have not been handled.")
-        return _run(row)
+        return run_of(row)
 
     async def behind(self, run: Run, consumer_group: str) -> list[Behind]:
         """Return the partitions in which ingest has not stored all that the runners sent."""
@@ -156,7 +120,13 @@ class RunStore:
             for sent in finished.sent:
                 key = finished.topic, sent.partition
                 last[key] = max(last.get(key, 0), sent.last_offset)
-        async with self._transaction() as connection:
+        return await self.not_passed(last, consumer_group)
+
+    async def not_passed(
+        self, last: Mapping[tuple[str, int], int], consumer_group: str
+    ) -> list[Behind]:
+        """Return those of these partitions whose offset ingest has not stored yet."""
+        async with self.transaction() as connection:
             rows = await connection.fetch(
                 _SQL["behind"],
                 consumer_group,
@@ -168,8 +138,8 @@ class RunStore:
 
     async def aggregate(self, execution: UUID) -> int:
         """Compute the aggregates anew and return how many rows; 0 once the raw points are deleted."""
-        async with self._long_transaction() as connection:
-            written: int = await connection.fetchval(_SQL["aggregate"], execution, timeout=_HOUR)
+        async with self.long_transaction() as connection:
+            written: int = await connection.fetchval(_SQL["aggregate"], execution, timeout=HOUR)
         return written
 
     async def statistics(
@@ -180,7 +150,7 @@ class RunStore:
         fractions: Sequence[float],
     ) -> list[Statistics]:
         """Compute statistics over the raw points of each selection, whose metric has the type `kinds`."""
-        async with self._long_transaction() as connection:
+        async with self.long_transaction() as connection:
             rows = await connection.fetch(
                 _SQL["statistics"],
                 execution,
@@ -188,7 +158,7 @@ class RunStore:
                 [json.dumps(dict(selection.tags)) for selection in selections],
                 kinds,
                 fractions,
-                timeout=_HOUR,
+                timeout=HOUR,
             )
         return [
             Statistics(
@@ -203,13 +173,13 @@ class RunStore:
     async def save_judgements(self, execution: UUID, judgements: Sequence[Judgement]) -> None:
         """Store the verdicts on thresholds, unless the raw points behind them are gone."""
         text = json.dumps([asdict(judgement) for judgement in judgements])
-        async with self._transaction() as connection:
+        async with self.transaction() as connection:
             await connection.execute(_SQL["save_thresholds"], execution, text)
 
     async def counts(self, execution: UUID) -> Counts:
         """Count the run's points in each place where they are counted."""
-        async with self._long_transaction() as connection:
-            totals = await connection.fetchrow(_SQL["counts"], execution, timeout=_HOUR)
+        async with self.long_transaction() as connection:
+            totals = await connection.fetchrow(_SQL["counts"], execution, timeout=HOUR)
             ledger = await connection.fetch(_SQL["ledger"], execution)
         return Counts(
             raw=totals["raw"],
@@ -220,34 +190,20 @@ class RunStore:
 
     async def clean_up(self, execution: UUID) -> None:
         """Delete the raw points. Raises CountsDisagreeError when the aggregates don't hold all of them."""
-        async with self._long_transaction() as connection:
+        async with self.long_transaction() as connection:
             try:
-                await connection.execute(_SQL["cleanup"], execution, timeout=_HOUR)
+                await connection.execute(_SQL["cleanup"], execution, timeout=HOUR)
             except asyncpg.IntegrityConstraintViolationError as error:
                 raise CountsDisagreeError(f"{error} {error.hint}") from error
 
     async def finish(self, execution: UUID, verdict: str) -> None:
         """Close the run with its verdict: passed or failed."""
-        async with self._transaction() as connection:
+        async with self.transaction() as connection:
             await connection.execute(_SQL["finish"], execution, verdict)
 
-    @asynccontextmanager
-    async def _transaction(self) -> "AsyncIterator[PoolConnectionProxy[asyncpg.Record]]":
-        try:
-            async with self._pool.acquire() as connection, connection.transaction():
-                yield connection
-        except OUTAGE as error:
-            raise classify(error) from error
 
-    @asynccontextmanager
-    async def _long_transaction(self) -> "AsyncIterator[PoolConnectionProxy[asyncpg.Record]]":
-        # A killed worker's statement would go on for minutes, holding the run that a retry waits for.
-        async with self._transaction() as connection:
-            await connection.execute(_SQL["watch_client"])
-            yield connection
-
-
-def _run(row: asyncpg.Record) -> Run:
+def run_of(row: asyncpg.Record) -> Run:
+    """The run that a row describes."""
     events = {
         kind: [runner[kind] for runner in json.loads(row["runners"]).values() if kind in runner]
         for kind in ("started", "finished", "aborted")
@@ -260,4 +216,6 @@ def _run(row: asyncpg.Record) -> Run:
         metrics=json.loads(row["metrics"]),
         judgements=tuple(Judgement(**judgement) for judgement in json.loads(row["thresholds"])),
         raw_deleted=row["raw_deleted"],
+        incomplete=row["incomplete"],
+        seconds=row["seconds"],
     )

@@ -1,5 +1,6 @@
 """A load test whose points ingest has stored: rows, ledger and offsets, and the events of its runner."""
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,9 +12,19 @@ from schemas.runs import PartitionSent, RunFinished, RunStarted, Threshold
 
 GROUP = "headrace-ingest"
 BEGAN = datetime(2026, 11, 22, 10, tzinfo=UTC)
-POINTS = 1200
-_PARTITION_POINTS = {0: 700, 3: 500}
+POINTS = 1500
+_PARTITION_POINTS = {0: 700, 3: 800}
 _LAST_OFFSET = 41
+_LIST = {"name": "list", "method": "GET", "status": "200"}
+_GET = {"name": "get", "method": "GET", "status": "500", "error_code": "1500"}
+_SERIES: list[tuple[str, dict[str, str]]] = [
+    *(
+        (metric, labels)
+        for metric in ("http_req_duration", "http_reqs")
+        for labels in (_LIST, _GET)
+    ),
+    ("checks", {"check": "ok", "group": "::g"}),
+]
 
 
 @dataclass(frozen=True)
@@ -33,21 +44,21 @@ class StoredRun:
 async def store_run(
     pool: "asyncpg.Pool[asyncpg.Record]", tenant: UUID, topic: str, *, passed: bool = True
 ) -> StoredRun:
-    """Store a run of 600 requests as ingest would; both thresholds hold where `passed`."""
+    """Store a run of 600 requests, half of them failed, and 300 checks; both thresholds hold where `passed`."""
     execution = uuid4()
     await pool.execute("SELECT ensure_executions($1)", [execution])
     await pool.execute(
         "INSERT INTO series (tenant_id, name, labels, fingerprint) "
-        "SELECT $1, m, jsonb_build_object('name', e, 'method', 'GET', 'status', '200'), "
-        "       decode(md5(m || e), 'hex') "
-        "FROM unnest(ARRAY['http_req_duration', 'http_reqs']) m, unnest(ARRAY['list', 'get']) e "
-        "ON CONFLICT DO NOTHING",
+        "SELECT $1, name, labels::jsonb, decode(md5(name || labels), 'hex') "
+        "FROM unnest($2::text[], $3::text[]) s (name, labels) ON CONFLICT DO NOTHING",
         tenant,
+        [name for name, _ in _SERIES],
+        [json.dumps(labels) for _, labels in _SERIES],
     )
     await pool.execute(
         "INSERT INTO k6_samples (ts, execution_id, series_id, value) "
         "SELECT $2::timestamptz + i * interval '10 ms', $1, series_id, "
-        "       CASE name WHEN 'http_reqs' THEN 1 ELSE i END "
+        "       CASE name WHEN 'http_reqs' THEN 1 WHEN 'checks' THEN i % 2 ELSE i END "
         "FROM series, generate_series(1, 300) i WHERE tenant_id = $3",
         execution,
         BEGAN,
@@ -85,11 +96,23 @@ async def rows_of(pool: "asyncpg.Pool[asyncpg.Record]", execution: UUID) -> dict
         "ORDER BY kind, bucket, metric, name, method, status",
         execution,
     )
+    others = {
+        table: [
+            {**row, "execution_id": None}
+            for row in await pool.fetch(
+                f"SELECT * FROM {table} WHERE execution_id = $1 ORDER BY 2, 3, 4",  # noqa: S608 - names are ours
+                execution,
+            )
+        ]
+        for table in ("run_checks", "run_errors")
+    }
     run = await pool.fetchrow("SELECT * FROM runs WHERE execution_id = $1", execution)
     raw = await pool.fetchval("SELECT count(*) FROM k6_samples WHERE execution_id = $1", execution)
     return {
         "aggregates": [{**row, "execution_id": None} for row in aggregates],
+        **others,
         "state": run["state"],
+        "incomplete": run["incomplete"],
         "verdict": run["verdict"],
         "thresholds": run["thresholds"],
         "deleted": run["raw_deleted_at"] is not None,

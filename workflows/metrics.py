@@ -41,7 +41,7 @@ class Metrics:
         )
         self.maintenance_seconds = Histogram(
             "headrace_maintenance_seconds",
-            "Duration of a part of maintenance, by part (refresh forget ensure catch up retain compact). "
+            "Duration of a part of maintenance, by part (refresh forget runs ensure catch up retain compact). "
             "Refresh above the interval: late samples of many days, or a database that is short of memory.",
             ["part"],
             buckets=(0.01, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800, 7200),
@@ -50,7 +50,7 @@ class Metrics:
         self.maintenance_done = Counter(
             "headrace_maintenance_done_total",
             "Things done by a part of maintenance: rows of rollups changed, rows of deleted series, "
-            "policies or partitions made, removals, parts compacted. No refresh for minutes of ingest: "
+            "runs settled, policies or partitions made, removals, parts compacted. No refresh for minutes of ingest: "
             "see `headrace status`.",
             ["part"],
             registry=registry,

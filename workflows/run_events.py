@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from schemas.errors import Invalid, Temporary
 from schemas.runs import RUN_EVENT, RunEvent
-from sinks.runs import State
+from sinks.run_states import State
 from workflows.metrics import Metrics
 
 GROUP = "headrace-runs"

@@ -23,6 +23,7 @@ from schemas.errors import HeadraceError, Permanent
 from schemas.settings import Settings
 from sinks.database import Role, connect_pool
 from sinks.lifecycle.maintenance import Maintenance, open_lifecycle
+from sinks.run_upkeep import RunUpkeep
 from sinks.runs import RunStore
 from workflows.maintenance.activities import MaintenanceActivities
 from workflows.maintenance.schedule import put_right
@@ -32,6 +33,10 @@ from workflows.post_test.activities import PostTestActivities
 from workflows.post_test.start import PostTestStarter
 from workflows.post_test.workflow import PostTestWorkflow
 from workflows.run_events import GROUP, RunEvents
+from workflows.settle_run.activities import SettleRunActivities
+from workflows.settle_run.ends import topic_ends
+from workflows.settle_run.start import Settler
+from workflows.settle_run.workflow import SettleRunWorkflow
 
 PORT = 21094
 TASK_QUEUE = "headrace"
@@ -65,7 +70,8 @@ def run(
     """Run workflows: the steps after a load test, and the maintenance of what is stored.
 
     After a test: aggregate it, judge its thresholds, delete its raw points. Every minute: refresh the
-    rollups; every hour: drop and compact what is old enough (headrace storage).
+    rollups, and close runs that nothing was heard of for HEADRACE_RUN_GRACE. Every hour: drop and compact
+    what is old enough (headrace storage).
 
     Run one or several; each step is worked on once. Waits for Kafka, the database and Temporal where
     they are away, and goes on where a killed worker left off.
@@ -113,7 +119,7 @@ class WorkerProcess:
             self._runs = RunStore(pool)
             await _persist("the database", self._runs.check)
             self._client = await _persist("Temporal", self._connect_temporal)
-            await self._work(self._runs, self._client, owners)
+            await self._work(self._runs, RunUpkeep(pool), self._client, owners)
         finally:
             self._runs = None
             # Closing waits for statements in hand; their transactions roll back when cut off.
@@ -129,7 +135,11 @@ class WorkerProcess:
         }
 
     async def _work(
-        self, runs: RunStore, client: Client, owners: "asyncpg.Pool[asyncpg.Record]"
+        self,
+        runs: RunStore,
+        upkeep: RunUpkeep,
+        client: Client,
+        owners: "asyncpg.Pool[asyncpg.Record]",
     ) -> None:
         names = topics(self._settings)
         steps = PostTestActivities(runs, self._metrics)
@@ -137,11 +147,22 @@ class WorkerProcess:
         lifecycle = await _persist(
             "the database", lambda: open_lifecycle(owners, self._settings.lifecycle)
         )
-        maintenance = Maintenance(owners, lifecycle, lambda: datetime.now(UTC))
+        starter = PostTestStarter(client, queue, self._settings.consumer_group)
+        settler = Settler(
+            client,
+            queue,
+            self._settings.consumer_group,
+            upkeep,
+            grace=self._settings.run_grace,
+            keep=self._settings.raw_retention,
+        )
+        maintenance = Maintenance(owners, lifecycle, lambda: datetime.now(UTC), settler.run)
+        settling = SettleRunActivities(
+            runs, upkeep, lambda: topic_ends(self._endpoints.kafka, names.samples), starter.start
+        )
         await _persist(
             "Temporal", lambda: put_right(client, queue, self._settings.maintenance_interval)
         )
-        starter = PostTestStarter(client, queue, self._settings.consumer_group)
         self._events = RunEvents(
             topic=names.run_events,
             dead_letters=names.dead_letters,
@@ -165,8 +186,12 @@ class WorkerProcess:
         async with Worker(
             client,
             task_queue=queue,
-            workflows=[PostTestWorkflow, MaintenanceWorkflow],
-            activities=[*steps.all, *MaintenanceActivities(maintenance, self._metrics).all],
+            workflows=[PostTestWorkflow, SettleRunWorkflow, MaintenanceWorkflow],
+            activities=[
+                *steps.all,
+                *settling.all,
+                *MaintenanceActivities(maintenance, self._metrics).all,
+            ],
             max_concurrent_activities=_ACTIVITIES,
             graceful_shutdown_timeout=_FINISH_WITHIN,
         ):

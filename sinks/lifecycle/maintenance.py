@@ -1,7 +1,7 @@
 """The parts of maintenance by name, each recorded with how it went last."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,7 +19,7 @@ from sinks.lifecycle.timescaledb import TimescaleLifecycle
 
 _SQL = load("sinks.sql", "lifecycle.sql")
 
-PartName = Literal["refresh", "forget", "ensure", "catch up", "retain", "compact"]
+PartName = Literal["refresh", "forget", "runs", "ensure", "catch up", "retain", "compact"]
 PARTS: tuple[PartName, ...] = get_args(PartName)
 
 
@@ -40,6 +40,10 @@ async def open_lifecycle(
     return (TimescaleLifecycle if mode == "timescaledb" else PostgresLifecycle)(pool, policy)
 
 
+async def _elsewhere() -> tuple[int, str]:
+    return 0, "left to a worker"
+
+
 class Maintenance:
     """Runs parts, each at any time and any number of times."""
 
@@ -48,16 +52,23 @@ class Maintenance:
         pool: "asyncpg.Pool[asyncpg.Record]",
         lifecycle: Lifecycle,
         clock: Callable[[], datetime],
+        runs: Callable[[], Awaitable[tuple[int, str]]] | None = None,
     ) -> None:
+        """`runs` is the part of that name, for which it takes more than the database."""
         self._pool = pool
         self._db = Sessions(pool)
         self._lifecycle = lifecycle
         self._clock = clock
+        self._runs = runs or _elsewhere
 
     async def run(self, part: PartName, progress: Progress) -> Done:
         """Run a part. Raises what it fails with, after it is recorded."""
         async with self._recorded(part) as told:
-            count, words = await self._run(part, self._clock(), progress)
+            count, words = (
+                await self._runs()
+                if part == "runs"
+                else await self._run(part, self._clock(), progress)
+            )
             told.append(words)
         return Done(part, count, words)
 

@@ -126,7 +126,8 @@ FROM unnest($1::uuid[], $2::text[], $3::int[], $4::bigint[], $5::bigint[])
 ORDER BY execution_id, topic, partition
 ON CONFLICT (execution_id, topic, partition) DO UPDATE SET
     stored = l.stored + excluded.stored,
-    dead_lettered = l.dead_lettered + excluded.dead_lettered
+    dead_lettered = l.dead_lettered + excluded.dead_lettered,
+    heard_at = now()
 
 -- name: storage_mode
 -- timescaledb or postgresql, as migrate recorded it.

@@ -56,7 +56,16 @@ async def test_killed_after_any_step_it_ends_in_the_same_rows(bench: Bench, temp
 
     assert {outcome.verdict for outcome in outcomes} == {"passed"}
     assert (rows[""]["state"], rows[""]["raw"], rows[""]["deleted"]) == ("finished", 0, True)
-    assert rows[""]["aggregates"]
+    assert {row["kind"] for row in rows[""]["aggregates"]} == {
+        "bucket",
+        "total",
+        "endpoint",
+        "summary",
+    }
+    assert [(row["passes"], row["fails"]) for row in rows[""]["run_checks"]] == [(150, 150)]
+    assert [(row["name"], row["error_code"], row["n"]) for row in rows[""]["run_errors"]] == [
+        ("get", "1500", 300)
+    ]
     for step in STEPS:
         assert rows[step] == rows[""], step
 
@@ -70,5 +79,6 @@ async def _dies(dsn: str, temporal: str, queue: str, step: str) -> None:
 
 
 async def _outcome(client: Client, execution: UUID) -> Outcome:
-    handle = client.get_workflow_handle_for(PostTestWorkflow.run, workflow_id(execution))
-    return await handle.result()
+    handle = client.get_workflow_handle(workflow_id(execution), result_type=Outcome)
+    outcome: Outcome = await handle.result()
+    return outcome

@@ -14,11 +14,15 @@ from psycopg import Connection
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
+from query.sketches import decode
 from schemas.named_queries import load
 from tests.contract.conftest import Storage
 
 _BEGAN = datetime(2025, 1, 15, 23, 59, 57, tzinfo=UTC)  # the points go on into the next day's chunk
 _ENDPOINT = ("name", "method", "status")
+_TRENDS = {"http_req_duration", "ws_connecting", "custom_wait"}
+_DECLARED = {"custom_wait": "trend", "vus": "gauge", "http_req_failed": "rate"}
+"""The others are known by their names: k6's own, of a runner that died before it told."""
 _SERIES: list[tuple[str, dict[str, str]]] = [
     *(
         ("http_req_duration", {"name": n, "method": "GET", "status": s, "scenario": c})
@@ -27,10 +31,29 @@ _SERIES: list[tuple[str, dict[str, str]]] = [
         for c in ("smoke", "load")
     ),
     ("http_req_failed", {"name": "list", "method": "GET", "status": "0"}),
-    ("ws_connecting", {"status": "101"}),
+    ("http_reqs", {"name": "https://Shop.example:8443/a", "method": "GET", "status": "200"}),
+    (
+        "http_reqs",
+        {"name": "b", "method": "GET", "status": "404", "error_code": "1404", "url": "b"},
+    ),
+    (
+        "http_reqs",
+        {"name": "b", "method": "GET", "status": "0", "error": "refused", "domain": "given"},
+    ),
+    ("http_reqs", {"name": "c", "method": "PUT", "status": "200", "url": "http://u:p@[::1]:80/x"}),
+    ("http_reqs", {}),
+    ("ws_connecting", {"status": "101", "url": "wss://chat.example?room=1"}),
+    ("custom_wait", {}),
+    ("checks", {"check": "ok", "group": "::g"}),
+    ("checks", {"check": "ok", "group": "::g", "scenario": "load"}),
     ("checks", {"check": "ok"}),
     ("vus", {}),
 ]
+_DOMAINS = {
+    "https://Shop.example:8443/a": "shop.example",
+    "b": "given",
+    "c": "[::1]",
+}
 
 Points = list[tuple[datetime, int, float]]
 
@@ -44,11 +67,12 @@ class RunUnderTest:
         tenant = self.one("INSERT INTO tenants (name) VALUES ('ours') RETURNING tenant_id")
         self.series = [self._series(tenant, i, *s) for i, s in enumerate(_SERIES)]
         self.one(
-            "INSERT INTO runs (execution_id, tenant_id, test, started_at) VALUES (%s, %s, 't', %s) "
-            "RETURNING 1",
+            "INSERT INTO runs (execution_id, tenant_id, test, started_at, metrics) "
+            "VALUES (%s, %s, 't', %s, %s) RETURNING 1",
             self.execution,
             tenant,
             _BEGAN,
+            Jsonb(_DECLARED),
         )
         connection.execute("SET ROLE headrace_writer")
         self.one("SELECT ensure_executions(%s)", [self.execution])
@@ -68,6 +92,14 @@ class RunUnderTest:
             "ORDER BY kind, metric, bucket, name, method, status",
             (self.execution,),
         ).fetchall()
+
+    def table(self, name: str) -> list[dict[str, Any]]:
+        """What another table holds of the run, without its id."""
+        query = f"SELECT * FROM {name} WHERE execution_id = %s ORDER BY 2, 3, 4"  # noqa: S608 - names are ours
+        self.connection.execute("RESET ROLE")  # nobody but the owner reads them here
+        rows = self.connection.execute(query.encode(), (self.execution,)).fetchall()
+        self.connection.execute("SET ROLE headrace_writer")
+        return [{k: v for k, v in row.items() if k != "execution_id"} for row in rows]
 
     def raw(self, execution: UUID | None = None) -> int:
         """Raw points of a run, by default this one."""
@@ -154,17 +186,24 @@ def expected(run: RunUnderTest) -> dict[tuple[object, ...], NDArray[np.float64]]
         endpoint = tuple(tags.get(label) for label in _ENDPOINT)
         groups["bucket", ts.replace(microsecond=0), metric, *endpoint].append(value)
         groups["summary", None, metric, None, None, None].append(value)
+        groups["total", ts.replace(microsecond=0), metric, None, None, None].append(value)
+        if metric == "http_reqs" and "status" in tags:
+            second = ts.replace(microsecond=0)
+            groups["total", second, metric, None, None, tags["status"]].append(value)
         if any(endpoint):
             groups["endpoint", None, metric, *endpoint].append(value)
     return {key: np.array(values) for key, values in groups.items()}
 
 
 def test_aggregates_equal_what_numpy_computes(migrated: Storage) -> None:
-    """Buckets, endpoint summaries and global summaries hold the exact statistics of their points."""
+    """Rows of every kind hold the exact statistics of their points; sketches of trends are 1 % off at most."""
     with psycopg.connect(migrated.dsn, autocommit=True, row_factory=dict_row) as connection:
         run = RunUnderTest(connection, 20_000)
         written, rows = run.aggregate(), run.rows()
+        checks, errors = run.table("run_checks"), run.table("run_errors")
     assert written == len(rows)
+    assert checks == expected_checks(run)
+    assert errors == expected_errors(run)
     found = {tuple(row[c] for c in ("kind", "bucket", "metric", *_ENDPOINT)): row for row in rows}
     groups = expected(run)
     assert found.keys() == groups.keys()
@@ -180,13 +219,111 @@ def test_aggregates_equal_what_numpy_computes(migrated: Storage) -> None:
         np.testing.assert_allclose(
             [row[c] for c in columns], wanted, rtol=1e-9, atol=1e-12 * float(np.abs(values).sum())
         )
+        assert (row["sketch"] is not None) == (row["metric"] in _TRENDS)
+        if row["sketch"] is not None:
+            told, sketched = decode([0], [row["sketch"]]).percentiles([0, 0.25, 0.5, 0.9, 1])
+            assert told == [len(values)]
+            ranked = np.percentile(values, [0, 25, 50, 90, 100], method="linear")
+            # Between two ranks the error is that of the larger of both.
+            near = [
+                np.percentile(values, [0, 25, 50, 90, 100], method=m) for m in ("lower", "higher")
+            ]
+            assert (np.abs(sketched[0] - ranked) <= 0.0101 * np.abs(near).max(axis=0)).all()
+    for row in rows:
+        if row["kind"] in {"bucket", "endpoint"} and row["metric"] == "http_reqs":
+            # The domain is that of the tag, else of what looks like a URL.
+            wanted_domain = _DOMAINS.get(str(row["name"]))
+            assert row["domain"] == (None if row["status"] == "404" else wanted_domain)
+        elif row["kind"] in {"bucket", "endpoint"} and row["metric"] == "ws_connecting":
+            assert row["domain"] == "chat.example"
+        else:
+            assert row["domain"] is None
+
+
+def expected_checks(run: RunUnderTest) -> list[dict[str, Any]]:
+    """Passed and failed checks by group and name, counted without the database."""
+    found: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
+    labels = dict(zip(run.series, _SERIES, strict=True))
+    for _, series, value in run.points:
+        metric, tags = labels[series]
+        if metric == "checks":
+            found[tags.get("group", ""), tags["check"]][value == 0] += 1
+    return [
+        {"group_name": group, "check_name": check, "passes": passes, "fails": fails}
+        for (group, check), (passes, fails) in sorted(found.items())
+    ]
+
+
+def expected_errors(run: RunUnderTest) -> list[dict[str, Any]]:
+    """Failed requests with their first and last time, counted without the database."""
+    found: dict[tuple[str, ...], list[datetime]] = defaultdict(list)
+    labels = dict(zip(run.series, _SERIES, strict=True))
+    columns = ("name", "method", "status", "error_code", "error")
+    for ts, series, _ in run.points:
+        metric, tags = labels[series]
+        if metric == "http_reqs" and tags.get("status") in {"404", "0"}:
+            found[tuple(tags.get(column, "") for column in columns)].append(ts)
+    return [
+        {
+            **dict(zip(columns, key, strict=True)),
+            "n": len(at),
+            "first_at": min(at),
+            "last_at": max(at),
+        }
+        for key, at in sorted(found.items())
+    ]
 
 
 def test_aggregating_again_changes_nothing(make: Make) -> None:
-    """The rows of a second aggregation are the rows of the first."""
+    """The rows of a second aggregation are the rows of the first, in every table."""
     run = make(2_000)
-    written, first = run.aggregate(), run.rows()
-    assert (run.aggregate(), run.rows()) == (written, first)
+
+    def everything() -> list[Any]:
+        return [run.aggregate(), run.rows(), run.table("run_checks"), run.table("run_errors")]
+
+    assert everything() == everything()
+
+
+def test_what_a_run_came_to_goes_with_it(make: Make) -> None:
+    """Aggregates have no foreign key, which would cost more than they do; deleting a run deletes them."""
+    run = make(500)
+    run.aggregate()
+    run.connection.execute("RESET ROLE")
+    run.connection.execute("DELETE FROM runs WHERE execution_id = %s", (run.execution,))
+    assert [run.rows(), run.table("run_checks"), run.table("run_errors")] == [[], [], []]
+
+
+@pytest.mark.parametrize("column", ["keep_raw = true", "incomplete = 'b never started'"])
+def test_raw_points_stay_where_they_are_asked_for(make: Make, column: str) -> None:
+    """Kept by the user, or because a missing runner may still deliver: the counts are checked all the same."""
+    run = make(500)
+    change = f"UPDATE runs SET {column} WHERE execution_id = %s"  # noqa: S608 - columns are ours
+    run.connection.execute(change.encode(), (run.execution,))
+    with pytest.raises(psycopg.errors.IntegrityConstraintViolation):
+        run.clean_up()
+    run.aggregate()
+    run.clean_up()
+    assert run.raw() == 500
+    assert run.one("SELECT raw_deleted_at FROM runs WHERE execution_id = %s", run.execution) is None
+
+
+def test_disk_space_comes_back(make: Make) -> None:
+    """The last run to leave a partition or chunk takes it along; until then only its own rows go."""
+    run, other = make(5_000), uuid4()
+    run.one("SELECT ensure_executions(%s)", [other])
+    run.store(other, run.points)
+    run.aggregate()
+    run.clean_up()
+    assert (run.raw(), run.raw(other)) == (0, 5_000)
+    run.one("SELECT drop_raw(%s)", other)
+    run.connection.execute("RESET ROLE")
+    size = (
+        "SELECT hypertable_size('k6_samples')"
+        if run.one("SELECT mode FROM storage") == "timescaledb"
+        else "SELECT coalesce(sum(pg_total_relation_size(inhrelid)), 0) FROM pg_inherits "
+        "WHERE inhparent = 'k6_samples'::regclass"
+    )
+    assert run.one(size) <= 8192  # the empty parent
 
 
 def test_late_points_are_in_the_next_aggregation(make: Make) -> None:
@@ -323,8 +460,9 @@ def test_every_query_of_runs_is_valid(dsn: str) -> None:
     """The server parses and plans each named query against the schema, in the writer's role."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("SET ROLE headrace_writer")
-        for name, query in load("sinks.sql", "runs.sql").items():
-            connection.execute(f"PREPARE q_{name} AS {query}".encode())
+        for file in ("runs", "backfill"):
+            for name, query in load("sinks.sql", f"{file}.sql").items():
+                connection.execute(f"PREPARE {file}_{name} AS {query}".encode())
 
 
 def test_readers_can_neither_aggregate_nor_clean_up(dsn: str) -> None:

@@ -1,6 +1,7 @@
 """Run events in a real database: any order, any number of times, one row."""
 
 import itertools
+import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from uuid import UUID, uuid4
@@ -28,11 +29,12 @@ async def store(bench: Bench) -> AsyncIterator[RunStore]:
 async def two_runners(bench: Bench) -> list[RunEvent]:
     """The events of a run on two machines, one of which was given up for a while."""
     run = await store_run(bench.pool, bench.tenant, bench.topics.samples)
-    started = run.started.model_copy(update={"runners_expected": 2})
+    tags = {"branch": "main", "team": "shop"}
+    started = run.started.model_copy(update={"runners_expected": 2, "tags": tags})
     there = {"runner": "there", "at": run.started.at + timedelta(seconds=1)}
     return [
         started,
-        started.model_copy(update=there),
+        started.model_copy(update=there | {"tags": {"region": "eu"}, "keep_raw": True}),
         run.finished,
         run.finished.model_copy(update=there | {"metrics": {"extra": "gauge"}}),
         RunAborted(
@@ -46,9 +48,9 @@ async def two_runners(bench: Bench) -> list[RunEvent]:
 
 
 async def row(bench: Bench, execution: UUID) -> dict[str, object]:
-    """The run without its id; jsonb has an order of its own."""
+    """The run without its id and the time of the last event; jsonb has an order of its own."""
     found = await bench.pool.fetchrow("SELECT * FROM runs WHERE execution_id = $1", execution)
-    return {**found, "execution_id": None}
+    return {**found, "execution_id": None, "heard_at": None}
 
 
 async def test_events_in_any_order_make_the_same_run(bench: Bench, store: RunStore) -> None:
@@ -66,6 +68,8 @@ async def test_events_in_any_order_make_the_same_run(bench: Bench, store: RunSto
         text = str(found).replace(str(execution), "")
         rows.append(text)
     assert len(set(rows)) == 1
+    assert json.loads(str(found["tags"])) == {"branch": "main", "region": "eu", "team": "shop"}
+    assert found["keep_raw"]
 
 
 async def test_a_finished_run_stays_finished(bench: Bench, store: RunStore) -> None:

@@ -95,6 +95,35 @@ async def test_a_finished_run_is_worked_off_once(
     assert (await rows_of(bench.pool, late.execution))["verdict"] == "failed"
 
 
+async def test_a_run_that_nobody_finishes_is_closed_and_opened_again(
+    bench: Bench, temporal: str, tmp_path: Path
+) -> None:
+    """A silent runner leaves the run incomplete and failed, its points kept; its late finish mends all that."""
+    run = await store_run(bench.pool, bench.tenant, bench.topics.samples)
+    started = run.started.model_copy(update={"runners_expected": 2})
+    there = run.finished.model_copy(update={"runner": "there", "sent": []})
+    settings = {
+        "HEADRACE_TEMPORAL": temporal,
+        "HEADRACE_CONSUMER_GROUP": GROUP,
+        "HEADRACE_RUN_GRACE": "PT2S",
+        "HEADRACE_MAINTENANCE_INTERVAL": "PT1S",
+    }
+    query = "SELECT incomplete, verdict, raw_deleted_at IS NULL AS kept FROM runs WHERE execution_id = $1"
+    with headrace("worker", env=bench.env(**settings), log=tmp_path / "log") as worker:
+        await worker.ready()
+        await publish(bench, [e.model_dump_json().encode() for e in (started, run.finished)])
+        await reached(bench, run.execution, "finished")
+        assert tuple(await bench.pool.fetchrow(query, run.execution)) == (
+            "1 of 2 runners finished; 1 never started", "failed", True,
+        )  # fmt: skip
+        await publish(bench, [there.model_dump_json().encode()])
+        async with asyncio.timeout(60):
+            while (await bench.pool.fetchrow(query, run.execution))["kept"]:  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.1)
+        await reached(bench, run.execution, "finished")
+    assert tuple(await bench.pool.fetchrow(query, run.execution)) == (None, "passed", False)
+
+
 async def test_bad_events_are_buried_and_the_next_is_handled(
     bench: Bench, temporal: str, tmp_path: Path
 ) -> None:

@@ -10,7 +10,8 @@ from uuid import UUID
 from schemas.errors import Temporary
 from schemas.runs import PartitionSent, RunFinished, RunStarted, Threshold
 from schemas.thresholds import Judgement, Selection, Statistics
-from sinks.runs import Behind, Counts, CountsDisagreeError, Landed, Run
+from sinks.run_states import Run
+from sinks.runs import Behind, Counts, CountsDisagreeError, Landed
 
 EXECUTION = UUID("01900000-0000-7000-8000-000000000001")
 _TENANT = UUID(int=1)

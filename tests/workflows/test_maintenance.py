@@ -96,7 +96,7 @@ async def test_a_part_that_fails_once_is_tried_again(time_skipping: WorkflowEnvi
     parts, registry = MemoryParts(refresh=1), CollectorRegistry()
     async with worker(time_skipping.client, parts, registry):
         await (await start(time_skipping, FREQUENT)).result()
-    assert parts.calls == ["refresh", "refresh", "forget"]
+    assert parts.calls == ["refresh", "refresh", "forget", "runs"]
     failures = registry.get_sample_value("headrace_maintenance_failures_total", {"part": "refresh"})
     assert failures == 1
 

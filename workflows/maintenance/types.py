@@ -21,7 +21,7 @@ class Outcome:
     told: dict[str, str]
 
 
-FREQUENT = Round(["refresh", "forget"])
+FREQUENT = Round(["refresh", "forget", "runs"])
 HOURLY = Round(["ensure", "catch up", "retain", "compact"])
 
 

@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from schemas.thresholds import Statistics, fractions
+from sinks.runs import Behind
 from workflows.metrics import Metrics
 from workflows.post_test.types import PostTest, Runs, Verdict
 from workflows.post_test.verdicts import declared, duration, judge, mismatches, question, verdict
@@ -41,14 +42,7 @@ class PostTestActivities:
         """Succeed once ingest has stored all that the run sent; fail, to be tried again, until then."""
         run = await self._runs.load(task.execution_id)
         behind = await self._runs.behind(run, task.consumer_group)
-        if behind:
-            # Benign: waiting is this step's purpose, so it is neither logged nor counted as a failure.
-            raise ApplicationError(
-                "Ingest has still to store "
-                + ", ".join(f"{b.left} records of {b.topic}/{b.partition}" for b in behind),
-                type="IngestBehind",
-                category=ApplicationErrorCategory.BENIGN,
-            )
+        still_behind(behind)
 
     @activity.defn
     async def aggregate(self, task: PostTest) -> int:
@@ -103,6 +97,18 @@ class PostTestActivities:
     async def finish(self, task: PostTest, verdict: Verdict) -> None:
         """Close the run."""
         await self._runs.finish(task.execution_id, verdict)
+
+
+def still_behind(behind: Sequence[Behind]) -> None:
+    """Raise, so that the step is tried again, while there is anything left for ingest to store."""
+    if behind:
+        # Benign: waiting is the step's purpose, so it is neither logged nor counted as a failure.
+        raise ApplicationError(
+            "Ingest has still to store "
+            + ", ".join(f"{b.left} records of {b.topic}/{b.partition}" for b in behind),
+            type="IngestBehind",
+            category=ApplicationErrorCategory.BENIGN,
+        )
 
 
 @contextlib.asynccontextmanager

@@ -1,10 +1,9 @@
-"""Starts the post-test workflow of a run: one a run, however often it is asked to."""
+"""Starts the post-test workflow of a run: one at a time, however often it is asked to."""
 
 from uuid import UUID
 
 from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
 from schemas.errors import Temporary
@@ -26,7 +25,7 @@ class PostTestStarter:
         self._consumer_group = consumer_group
 
     async def start(self, execution: UUID) -> None:
-        """Start, or do nothing when it runs or has succeeded. Raises Temporary while Temporal is away."""
+        """Start, or do nothing while it runs. Raises Temporary while Temporal is away."""
         try:
             await self._client.start_workflow(
                 PostTestWorkflow.run,
@@ -34,11 +33,10 @@ class PostTestStarter:
                 id=workflow_id(execution),
                 task_queue=self._task_queue,
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                # A failed one may be tried again by sending the finished event again; all its steps
-                # may be repeated. Of a success that Temporal has forgotten, the run's state reminds.
-                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+                # The run's state says whether there is anything to do: after a success only where a runner
+                # that was missing came late, after a failure when the finished event is sent again. All
+                # steps may be repeated.
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             )
-        except WorkflowAlreadyStartedError:
-            return
         except RPCError as error:
             raise Temporary(f"Temporal can't start a workflow: {error}") from error

@@ -6,7 +6,8 @@ from typing import Literal, Protocol
 from uuid import UUID
 
 from schemas.thresholds import Judgement, Selection, Statistics
-from sinks.runs import Behind, Counts, Run
+from sinks.run_states import Run
+from sinks.runs import Behind, Counts
 
 Verdict = Literal["passed", "failed"]
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from schemas.errors import Invalid
 from schemas.runs import RunFinished, RunStarted, Threshold
@@ -15,7 +16,8 @@ from schemas.thresholds import (
     parse_expression,
     parse_selection,
 )
-from sinks.runs import Counts, Run
+from sinks.run_states import Run
+from sinks.runs import Counts
 from workflows.post_test.types import Verdict
 
 _THRESHOLDS_CROSSED = 99
@@ -33,9 +35,15 @@ class Question:
 
 
 def declared(run: Run) -> list[Threshold]:
-    """Thresholds of all runners, each once, in the order of the script; k6 passed where no runner's failed."""
+    """Thresholds of all runners, each once, in the order of the script; k6 passed where no runner's failed.
+
+    Of a runner that did not finish, as it stated them when it started.
+    """
     merged: dict[tuple[str, str], Threshold] = {}
-    for threshold in (t for event in run.finished for t in event.thresholds):
+    done = {event.runner for event in run.finished}
+    told = [event.thresholds for event in run.finished]
+    told += [event.thresholds for event in run.started if event.runner not in done]
+    for threshold in chain.from_iterable(told):
         key = threshold.metric, threshold.expression
         known = merged.get(key, threshold)
         words = {known.k6_passed, threshold.k6_passed} - {None}
@@ -73,20 +81,26 @@ def judge(
 
 
 def verdict(run: Run, judgements: Sequence[Judgement]) -> Verdict:
-    """Passed when every threshold holds and every k6 ended well.
+    """Passed when every runner finished, every k6 ended well and every threshold holds.
 
-    k6's own word counts only for a threshold that headrace can't read.
+    k6's own word counts for a threshold that headrace can't read, and for one with abortOnFail: crossed
+    at one runner, it cut that runner's test short, whatever the merged points say.
     """
-    held = all(j.k6_passed if j.passed is None else j.passed for j in judgements)
+    held = all(
+        (j.k6_passed if j.passed is None else j.passed)
+        and not (j.abort_on_fail and j.k6_passed is False)
+        for j in judgements
+    )
     ended_well = all(e.exit_code in {0, _THRESHOLDS_CROSSED} for e in run.finished)
-    return "passed" if held and ended_well else "failed"
+    return "passed" if run.incomplete is None and held and ended_well else "failed"
 
 
 def duration(run: Run) -> float | None:
     """Seconds that the run took, for the rates of counters: its longest runner's.
 
     k6 divides by the duration of the test proper, without its start and end; its summary tells that
-    as a counter's count over its rate. Where no summary came, the events' times have to do.
+    as a counter's count over its rate. Where no summary came, the events' times have to do, and where no
+    runner finished, those of its points.
     """
     began: dict[str, RunStarted] = {event.runner: event for event in run.started}
     lengths = []
@@ -95,11 +109,15 @@ def duration(run: Run) -> float | None:
         if length is None and event.runner in began:
             length = (event.at - began[event.runner].at).total_seconds()
         lengths.append(length or 0.0)
-    return max(lengths, default=0.0) or None
+    return max(lengths, default=0.0) or run.seconds
 
 
 def mismatches(run: Run, counts: Counts) -> list[str]:
-    """What does not agree, in words; empty when each point that was sent is accounted for."""
+    """What does not agree, in words; empty when each point that was sent is accounted for.
+
+    What the missing runners of an incomplete run sent nobody knows: there may be more points than were
+    stated, not fewer.
+    """
     found = []
     sent: dict[tuple[str, int], int] = {}
     for event in run.finished:
@@ -110,7 +128,8 @@ def mismatches(run: Run, counts: Counts) -> list[str]:
     for key in sorted({*sent, *landed}):
         entry = landed.get(key)
         stored, buried = (entry.stored, entry.dead_lettered) if entry else (0, 0)
-        if sent.get(key, 0) != stored + buried:
+        more = stored + buried - sent.get(key, 0)
+        if more < 0 or (more and run.incomplete is None):
             found.append(
                 f"{key[0]}/{key[1]}: {sent.get(key, 0)} points sent, but {stored} stored and "
                 f"{buried} dead-lettered"

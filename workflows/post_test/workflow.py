@@ -19,7 +19,7 @@ _RETRY = RetryPolicy(
     maximum_interval=timedelta(seconds=30),
     non_retryable_error_types=[CountsDisagreeError.__name__],
 )
-_WAIT: ActivityConfig = {
+WAIT: ActivityConfig = {
     "start_to_close_timeout": timedelta(seconds=15),
     # Ingest may be away for as long as the samples topic keeps the points; after that they are lost.
     "schedule_to_close_timeout": timedelta(days=7),
@@ -64,7 +64,7 @@ class PostTestWorkflow:
     @workflow.run
     async def run(self, task: PostTest) -> Outcome:
         """Carry out the steps. Fails with CountsDisagreeError, the raw points kept, when counts disagree."""
-        await workflow.execute_activity_method(Do.await_ingest, task, **_WAIT)
+        await workflow.execute_activity_method(Do.await_ingest, task, **WAIT)
         rows, verdict = await self._aggregate(task)
         self._progress = replace(self._progress, step="deleting")
         await workflow.execute_activity_method(Do.clean_up, task, **_LONG)

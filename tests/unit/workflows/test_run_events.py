@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from schemas.errors import Invalid, Permanent, Temporary
 from schemas.runs import RunEvent
-from sinks.runs import State
+from sinks.run_states import State
 from tests.unit.workflows.test_verdicts import EXECUTION, finished, started
 from workflows.metrics import Metrics
 from workflows.run_events import Backoff, RunEvents

@@ -7,7 +7,8 @@ import pytest
 
 from schemas.runs import PartitionSent, RunAborted, RunFinished, RunStarted, Threshold
 from schemas.thresholds import Judgement, Statistics
-from sinks.runs import Counts, Landed, Run, phase
+from sinks.run_states import Run, phase, shortfall
+from sinks.runs import Counts, Landed
 from workflows.post_test.verdicts import declared, duration, judge, mismatches, question, verdict
 
 EXECUTION, TENANT = UUID(int=1), UUID(int=2)
@@ -56,8 +57,15 @@ def aborted(runner: str = "a") -> RunAborted:
     )
 
 
-def a_run(*events: RunStarted | RunFinished | RunAborted, state: str = "running") -> Run:
+def a_run(
+    *events: RunStarted | RunFinished | RunAborted,
+    state: str = "running",
+    incomplete: str | None = None,
+    seconds: float | None = None,
+) -> Run:
     return Run(
+        incomplete=incomplete,
+        seconds=seconds,
         state=state,  # type: ignore[arg-type] # tests pass literals
         started=tuple(e for e in events if isinstance(e, RunStarted)),
         finished=tuple(e for e in events if isinstance(e, RunFinished)),
@@ -78,11 +86,53 @@ def a_run(*events: RunStarted | RunFinished | RunAborted, state: str = "running"
         (a_run(started("a", 2), finished("a"), aborted("b")), "aborted"),
         (a_run(started(), aborted(), finished()), "aggregating"),
         (a_run(started(), finished(), state="finished"), "finished"),
+        (a_run(started(), state="aggregating", incomplete="silence"), "aggregating"),
+        (a_run(started(), finished(), state="finished", incomplete="silence"), "finished"),
     ],
 )
 def test_a_runs_state_follows_from_its_events(run: Run, expected: str) -> None:
     """It aggregates when every expected runner has finished, which its started event alone tells."""
     assert phase(run) == expected
+
+
+@pytest.mark.parametrize(
+    ("run", "expected"),
+    [
+        (a_run(started(), finished()), None),
+        (a_run(finished()), "no runner said that it started, so nobody knows how many there were"),
+        (
+            a_run(started("a", 4), started("b", 4), started("c", 4), finished("a"), aborted("c")),
+            "1 of 4 runners finished; c aborted: lost; b was not heard of any more; 1 never started",
+        ),
+    ],
+)
+def test_an_incomplete_run_says_who_is_missing_and_why(run: Run, expected: str | None) -> None:
+    """Aborted, silent and never started are told apart; a run that is whole misses nobody."""
+    assert shortfall(run) == expected
+
+
+def test_an_incomplete_run_has_not_passed() -> None:
+    """Whatever the runners that are there came to."""
+    assert verdict(a_run(started("a", 2), finished("a"), incomplete="b"), []) == "failed"
+
+
+def test_a_runner_that_died_states_its_thresholds_by_its_start() -> None:
+    """What a bridge could not say at the end, it said at the beginning."""
+    limit = Threshold(metric="d", expression="p(95)<5")
+    begun = started("a", 2).model_copy(update={"thresholds": [limit]})
+    assert declared(a_run(begun)) == [limit]
+    assert duration(a_run(begun, seconds=7.0)) == 7
+
+
+def test_a_test_cut_short_has_not_passed() -> None:
+    """A threshold with abortOnFail that one runner crossed ended that runner's test, though all points hold."""
+    points = Statistics(n=2, sum=3, min=1, max=2, nonzero=2)
+    cut = Threshold(metric="d", expression="max<5", abort_on_fail=True, k6_passed=False)
+    run = a_run(finished("a", exit_code=99), finished("b"))
+    found = judge(cut, question(cut, {"d": "trend"}), points, 10)
+    assert found.passed
+    assert verdict(run, [found]) == "failed"
+    assert verdict(run, [judged("d", "max<5", points, k6=False)]) == "passed"
 
 
 def test_thresholds_of_several_runners_are_one() -> None:
@@ -115,10 +165,10 @@ def test_a_threshold_that_cannot_be_read_is_left_to_k6() -> None:
 
 
 @pytest.mark.parametrize(
-    ("exit_code", "expected"), [(0, "passed"), (99, "passed"), (107, "failed")]
+    ("exit_code", "expected"), [(0, "passed"), (99, "passed"), (107, "failed"), (108, "failed")]
 )
 def test_k6s_own_failure_fails_the_run(exit_code: int, expected: str) -> None:
-    """A script that threw fails its run; crossed thresholds are judged anew."""
+    """A script that threw or called test.abort() fails its run; crossed thresholds are judged anew."""
     assert verdict(a_run(finished(exit_code=exit_code)), []) == expected
 
 
@@ -146,6 +196,15 @@ def test_each_point_sent_is_stored_or_dead_lettered() -> None:
     landed = (Landed("samples", 0, 6, 1), Landed("samples", 1, 2, 0))
     assert mismatches(run, Counts(8, 8, 8, landed)) == []
     assert mismatches(a_run(finished()), NOTHING_COUNTED) == []
+
+
+def test_an_incomplete_run_may_have_more_points_than_were_stated() -> None:
+    """What the missing runner sent nobody said; what the others said they sent must be there."""
+    run = a_run(finished("a", sent={0: 3}), incomplete="b")
+    assert mismatches(run, Counts(5, 5, 5, (Landed("samples", 0, 5, 0),))) == []
+    assert "3 points sent, but 2 stored" in str(
+        mismatches(run, Counts(2, 2, 2, (Landed("samples", 0, 2, 0),)))
+    )
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,10 @@ from fastapi_offline import FastAPIOffline
 from prometheus_client import CollectorRegistry
 
 from query import (
+    baselines,
     catalog,
     charts,
+    comparison,
     definitions,
     deletion,
     freshness,
@@ -47,6 +49,8 @@ _ROUTERS = (
     charts.router,
     points.router,
     runs.router,
+    comparison.router,
+    baselines.router,
     keys.router,
 )
 

@@ -33,6 +33,9 @@ QUERIES = {
         "definitions.sql",
         "keys.sql",
         "runs.sql",
+        "comparison.sql",
+        "baselines.sql",
+        "results.sql",
         "health.sql",
     )
     for name, text in load("query.sql", file).items()

@@ -3,6 +3,9 @@
     api              puts the application together                  (deploy hands it keyring and pools)
       metrics, charts, points    routes of samples, of figures, of rollups
       catalog, definitions, deletion, keys, runs, health            the other routes
+      comparison, baselines      a load test's run beside another of its runs
+        comparing, noise, run_figures            what changed by more than noise
+      results          all of one run, for the summary and the report of the commands
         parameters, credentials, problems, representations, freshness          the HTTP edge
         figures          what a figure is read from, and how exact it is then
           routing        the coarsest source that answers a question exactly

@@ -9,8 +9,10 @@ from fastapi_offline import FastAPIOffline
 from prometheus_client import CollectorRegistry
 
 from query import (
+    baselines,
     catalog,
     charts,
+    comparison,
     definitions,
     deletion,
     freshness,
@@ -49,6 +51,8 @@ _ROUTERS = (
     points.router,
     runs.router,
     *k6.ROUTERS,
+    comparison.router,
+    baselines.router,
     keys.router,
 )
 

@@ -35,6 +35,9 @@ QUERIES = {
         "keys.sql",
         "runs.sql",
         "k6.sql",
+        "comparison.sql",
+        "baselines.sql",
+        "results.sql",
         "health.sql",
     )
     for name, text in load("query.sql", file).items()

@@ -22,7 +22,10 @@ class _NameConvertor(Convertor[str]):
 # At import, for routes are compiled where they are declared.
 register_url_convertor("metric_name", _NameConvertor())
 
-NAME = "/{name:metric_name}"
+ANY = "metric_name"
+"""The convertor's name, for other names that may be any text."""
+
+NAME = f"/{{name:{ANY}}}"
 """The end of a path that names a metric; its parameter is `query.parameters.MetricInPath`."""
 
 DOMAIN = "/{domain:metric_name}"

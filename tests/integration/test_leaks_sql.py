@@ -297,6 +297,7 @@ async def test_an_editor_takes_nothing_of_another(scene: Scene) -> None:
                 text.replace(":victim", f"'{scene.victim.tenant_id}'")
                 .replace(":intruder", f"'{scene.intruder.tenant_id}'")
                 .replace(":hash", f"decode('{key}', 'hex')")
+                .replace(":execution", f"'{scene.victim.execution_id}'")
             )
             sight = await attempt(session, statement)
             assert sight.rows == 0, name
@@ -305,5 +306,7 @@ async def test_an_editor_takes_nothing_of_another(scene: Scene) -> None:
         for statement in (
             "UPDATE definitions_tenant SET unit = 'x' RETURNING name",
             "UPDATE api_keys_tenant SET revoked_at = now() RETURNING 1",
+            "UPDATE baselines_tenant SET set_at = now(), execution_id = execution_id RETURNING name",
+            "DELETE FROM baselines_tenant RETURNING name",
         ):
             assert (await attempt(session, statement)).rows, statement

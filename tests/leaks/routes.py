@@ -150,6 +150,18 @@ READS: dict[Operation, Asks] = {
         Ask(path={"execution_id": str(own.execution_id)})
     ],
     ("get", "/api/v1/k6/overview"): _nothing,
+    ("get", "/api/v1/runs/{execution_id}/comparison"): lambda own: [
+        Ask(path={"execution_id": str(own.execution_id)}, query=query)
+        for query in (
+            {},
+            {"baseline": f"{own.word}-baseline"},
+            {"baseline": str(own.execution_id), "runs": 5},
+        )
+    ],
+    ("get", "/api/v1/baselines"): lambda own: [Ask(), Ask(query={"test": f"{own.word}-test"})],
+    ("get", "/api/v1/baselines/{test}/{name}"): lambda own: [
+        Ask(path={"test": f"{own.word}-test", "name": f"{own.word}-baseline"})
+    ],
     # What a dry run says must not tell of another either.
     ("delete", "/api/v1/metrics/data/{name}"): _of_metric({"dry_run": "true"}),
     ("delete", "/api/v1/metrics/definitions/{name}"): _of_metric({"dry_run": "true"}),
@@ -178,6 +190,17 @@ CHANGES: dict[Operation, Asks] = {
         Ask(path={"name": name}, headers={"If-Match": "*"}) for name in _names(own)
     ],
     ("delete", "/api/v1/metrics/data/{name}"): _of_metric({}),
+    ("put", "/api/v1/baselines/{test}/{name}"): lambda own: [
+        Ask(
+            path={"test": f"{own.word}-test", "name": name},
+            body={"execution_id": str(own.execution_id), **more},
+        )
+        for name in (f"{own.word}-baseline", "new")
+        for more in ({}, {"tenant_id": str(own.tenant_id)})
+    ],
+    ("delete", "/api/v1/baselines/{test}/{name}"): lambda own: [
+        Ask(path={"test": f"{own.word}-test", "name": f"{own.word}-baseline"})
+    ],
     ("delete", "/api/v1/keys/{key_id}"): lambda own: [Ask(path={"key_id": own.key_id})],
 }
 """Routes that change what a tenant has, or tell of changes: keys are not the same twice.

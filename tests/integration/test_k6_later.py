@@ -183,6 +183,33 @@ async def test_an_import_is_the_run_with_its_own_times(bench: Bench, version: st
     assert {one.k6_passed for one in finished.thresholds} == {True, False}
 
 
+@pytest.mark.parametrize("version", ["0.57.0", "1.1.0", "2.0.0"])
+async def test_an_import_of_csv_is_the_same_run(bench: Bench, version: str) -> None:
+    """Counts, types, thresholds and verdicts are those of the JSON file; tags and `keep_raw` are told."""
+    folder = DATA / f"k6-{version}"
+    summary = json.loads((folder / "summary.json").read_bytes())
+    for name in ("json", "csv"):
+        config = _importing(
+            bench,
+            folder / f"run.{name}.gz",
+            summary=summary,
+            tags={"branch": "main"},
+            keep_raw=True,
+        )
+        assert (await import_run(config, say=print, progress=_ignore)).read == 724
+    _, by_json, started, by_csv = await bench.events()
+    assert isinstance(by_json, RunFinished)
+    assert isinstance(by_csv, RunFinished)
+    assert by_csv.metrics == by_json.metrics
+    # Only JSON says which threshold aborts.
+    assert [(t.metric, t.expression, t.k6_passed) for t in by_csv.thresholds] == [
+        (t.metric, t.expression, t.k6_passed) for t in by_json.thresholds
+    ]
+    assert by_csv.sent[0].points == by_json.sent[0].points == 724
+    assert isinstance(started, RunStarted)
+    assert (started.tags, started.keep_raw) == ({"branch": "main"}, True)
+
+
 async def test_the_same_content_is_imported_once(bench: Bench, tmp_path: Path) -> None:
     """Packed or not, under whatever name: the second import is refused, unless it is given an id."""
     packed = DATA / "k6-1.1.0" / "run.json.gz"
@@ -195,10 +222,11 @@ async def test_the_same_content_is_imported_once(bench: Bench, tmp_path: Path) -
     assert (await import_run(again, say=print, progress=_ignore)).delivered
 
 
-async def test_an_interrupted_import_goes_on(bench: Bench, tmp_path: Path) -> None:
+@pytest.mark.parametrize("out", ["json", "csv"])
+async def test_an_interrupted_import_goes_on(bench: Bench, tmp_path: Path, out: str) -> None:
     """The second attempt sends exactly what the first did not."""
-    file = tmp_path / "run.json"
-    file.write_bytes(gzip.decompress((DATA / "k6-1.1.0" / "run.json.gz").read_bytes()) * 100)
+    file = tmp_path / "run"
+    file.write_bytes(gzip.decompress((DATA / "k6-1.1.0" / f"run.{out}.gz").read_bytes()) * 100)
     size = file.stat().st_size
     loop = asyncio.get_running_loop()
     passes = 0
@@ -215,7 +243,9 @@ async def test_an_interrupted_import_goes_on(bench: Bench, tmp_path: Path) -> No
         await importing
     assert 0 < stored(await bench.records()).total() < 72_400
     result = await import_run(config, say=print, progress=_ignore)
-    assert stored(await bench.records()) == written(file.read_bytes())
+    assert stored(await bench.records()).total() == 72_400
+    if out == "json":
+        assert stored(await bench.records()) == written(file.read_bytes())
     assert (result.read, result.sent) == (72_400, 72_400)
 
 

@@ -2,9 +2,9 @@
 
 import typer
 
-from deploy.cli.k6 import deliver, imports, run
+from deploy.cli.k6 import consume, deliver, imports, run
 
-_COMMANDS = (run, imports, deliver)
+_COMMANDS = (run, imports, consume, deliver)
 """In the order of `--help`."""
 
 
@@ -13,7 +13,7 @@ def register(app: typer.Typer) -> None:
     k6 = typer.Typer(
         no_args_is_help=True,
         rich_markup_mode="markdown",
-        help="Run k6 with its points going to Kafka, import a finished run, deliver what was kept.",
+        help="Run k6 with its points going to Kafka, import a finished run, take runs from a topic, deliver what was kept.",
     )
     for command in _COMMANDS:
         command.register(k6)

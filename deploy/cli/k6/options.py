@@ -1,5 +1,6 @@
 """Options of the commands that take runs from elsewhere: what k6 would have said and the source does not."""
 
+import re
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -47,3 +48,13 @@ def _pair(option: str, text: str) -> tuple[str, str]:
     if not key or not equals:
         raise Permanent(f"{option} {text}: write {option} key=value.")
     return key, value
+
+
+def seconds(option: str, text: str) -> float:
+    """A duration such as 500ms, 30s, 5m or 1h30m in seconds. Raises Permanent."""
+    units = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text, re.ASCII)
+    found = sum(float(number) * units[unit] for number, unit in parts)
+    if "".join(number + unit for number, unit in parts) != text or not found:
+        raise Permanent(f"{option} {text}: write a duration such as 30s or 5m.")
+    return found

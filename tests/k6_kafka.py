@@ -1,11 +1,30 @@
 """Points of `--out json` as xk6-output-kafka writes them (its pkg/kafka/format_json.go, format_influxdb.go)."""
 
 import json
+import random
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from producers.kafka import close_producer, make_producer
+
+PARTITIONS = 3
+"""Of the topics that are written here."""
+
 _TAGS_AS_FIELDS = ("vu", "iter", "url")
+
+
+async def produce(bootstrap: str, topic: str, values: Iterable[bytes]) -> None:
+    """Write messages without keys, each to any partition, as the extension does."""
+    producer = make_producer(bootstrap, client_id="k6")
+    await producer.start()
+    try:
+        for value in values:
+            await producer.send(topic, value, partition=random.randrange(PARTITIONS))  # noqa: S311 # no secret
+        await producer.flush()
+    finally:
+        await close_producer(producer, timeout=10)
 
 
 def as_json(point: dict[str, Any]) -> bytes:

@@ -36,8 +36,14 @@ from schemas.topics import Topics
 _BATCH = 5_000
 """Messages between two commits, and of a fetch."""
 
+_AHEAD = 1_000
+"""Messages of each partition to have at hand: what is fetched and not taken holds up the next fetch."""
+
 _FETCH = 512 * 1024
 """Bytes of a partition's fetch; with the batch it bounds the memory."""
+
+_SESSION_MS = 6_000
+"""The broker's least: a successor of a killed process waits as long."""
 
 _POLL_MS = 200
 _DEAF = 5.0
@@ -123,6 +129,8 @@ class Source:
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             partition_assignment_strategy=[OneReadsAll],
+            session_timeout_ms=_SESSION_MS,
+            heartbeat_interval_ms=_SESSION_MS // 3,
             max_partition_fetch_bytes=_FETCH,
             metadata_max_age_ms=30_000,  # partitions that are added, and a topic that is made later
         )
@@ -200,19 +208,19 @@ class _Turn:
     async def _step(
         self, consumer: AIOKafkaConsumer, sources: Mapping[int, TopicPartition], merge: Merge
     ) -> None:
-        empty = merge.empty
-        ended = [one for one in empty if await _at_end(consumer, sources[one])]
-        if empty:
-            # While there is something to do, what is at its end is only looked at.
-            busy = len(empty) == len(ended) < len(sources)
+        ended = await _ended(consumer, sources, merge)
+        wanted = merge.short(_AHEAD)
+        if wanted:
+            waiting = merge.short()
             fetched = await consumer.getmany(
-                *(sources[one] for one in empty),
-                timeout_ms=0 if busy else _POLL_MS,
+                *(sources[one] for one in wanted),
+                # While there is something to do, this only looks what has come.
+                timeout_ms=0 if len(waiting) == len(ended) < len(sources) else _POLL_MS,
                 max_records=_BATCH,
             )
             for source, messages in fetched.items():
                 merge.put(source.partition, self._reader.read(messages, self._clock()))
-            ended = [one for one in merge.empty if await _at_end(consumer, sources[one])]
+            ended = await _ended(consumer, sources, merge)
         items = merge.take(ended, time.monotonic(), _BATCH)
         await self._process(items)
         over = self._boundaries.passed()
@@ -349,6 +357,13 @@ class _Turn:
                     for one, offset in offsets.items()
                 }
             )
+
+
+async def _ended(
+    consumer: AIOKafkaConsumer, sources: Mapping[int, TopicPartition], merge: Merge
+) -> list[int]:
+    """The partitions of which nothing is at hand and nothing is left to read."""
+    return [one for one in merge.short() if await _at_end(consumer, sources[one])]
 
 
 async def _at_end(consumer: AIOKafkaConsumer, source: TopicPartition) -> bool:

@@ -15,7 +15,7 @@ from aiokafka.coordinator.protocol import (
     ConsumerProtocolMemberMetadata,
 )
 
-_HAND_OVER = 8.0
+_HAND_OVER = 5.0
 """Seconds to finish what is in hand before another member takes over; below the session's timeout."""
 
 

@@ -22,10 +22,9 @@ class Merge:
         self._waiting: dict[int, deque[Item]] = {one: deque() for one in partitions}
         self._held_since: float | None = None
 
-    @property
-    def empty(self) -> list[int]:
-        """Partitions of which nothing is at hand."""
-        return [one for one, waiting in self._waiting.items() if not waiting]
+    def short(self, of: int = 1) -> list[int]:
+        """Partitions of which fewer items than that are at hand; by default none."""
+        return [one for one, waiting in self._waiting.items() if len(waiting) < of]
 
     def put(self, partition: int, items: Iterable[Item]) -> None:
         """Add what was read from a partition."""

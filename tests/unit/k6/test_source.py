@@ -197,7 +197,7 @@ def test_merging_loses_nothing(partitions: list[list[float]], limit: int) -> Non
     for one, moments in enumerate(partitions):
         merge.put(one, [item(moment, one) for moment in moments])
     taken: list[float] = []
-    while len(merge.empty) < len(partitions):
+    while len(merge.short()) < len(partitions):
         taken += [one.moment for one in merge.take(range(len(partitions)), 0, limit)]
     assert taken == sorted(EARLY + moment for moments in partitions for moment in moments)
 

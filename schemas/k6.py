@@ -35,11 +35,18 @@ class ThresholdObject(msgspec.Struct):
     abort_on_fail: bool = msgspec.field(name="abortOnFail", default=False)
 
 
+class Submetric(msgspec.Struct):
+    """Points of a metric with certain tags, which a threshold asks for."""
+
+    tags: dict[str, str] | None = None
+
+
 class MetricData(msgspec.Struct):
     """A metric's declaration. `type` is counter, gauge, rate or trend."""
 
     type: str
     thresholds: list[str | ThresholdObject] | None = None
+    submetrics: list[Submetric] | None = None
 
 
 class Metric(msgspec.Struct):
@@ -52,6 +59,15 @@ class Metric(msgspec.Struct):
     def thresholds(self) -> list[Threshold]:
         """The metric's own thresholds, without verdicts."""
         return declared({self.metric: self.data.thresholds or []})
+
+    def named_urls(self) -> list[str]:
+        """Values of `name` and `url` that thresholds select points by."""
+        return [
+            value
+            for one in self.data.submetrics or []
+            for key, value in (one.tags or {}).items()
+            if key in {"name", "url"}
+        ]
 
 
 decode_points = msgspec.json.Decoder(Point).decode_lines

@@ -2,9 +2,9 @@
 
 import typer
 
-from deploy.cli.k6 import deliver, imports, run
+from deploy.cli.k6 import imports, resume, run
 
-_COMMANDS = (run, imports, deliver)
+_COMMANDS = (run, resume, imports)
 """In the order of `--help`."""
 
 
@@ -13,7 +13,7 @@ def register(app: typer.Typer) -> None:
     k6 = typer.Typer(
         no_args_is_help=True,
         rich_markup_mode="markdown",
-        help="Run k6 with its points going to Kafka, import a finished run, deliver what was kept.",
+        help="Run k6 with its points going to Kafka, go on where one was cut off, import a finished one.",
     )
     for command in _COMMANDS:
         command.register(k6)

@@ -9,7 +9,19 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from deploy.cli.context import resolve, tenant, topics
-from deploy.cli.k6.shared import KEPT, ApiKey, ExecutionId, Json, conclude, progress_bar, quiet, say
+from deploy.cli.k6.shared import (
+    KEPT,
+    ApiKey,
+    ExecutionId,
+    Json,
+    UrlFolding,
+    UrlRules,
+    conclude,
+    folding,
+    progress_bar,
+    quiet,
+    say,
+)
 from producers.k6.imports import ImportConfig, import_run
 from producers.k6.outcome import RunResult
 from schemas.errors import Permanent
@@ -37,6 +49,8 @@ def import_file(
         str | None, typer.Option(help="Name that runs are compared under. By default the file's.")
     ] = None,
     api_key: ApiKey = None,
+    url_rules: UrlRules = None,
+    url_folding: UrlFolding = True,
     as_json: Json = False,
 ) -> NoReturn:
     """Import a finished run, with the times of its file.
@@ -47,6 +61,7 @@ def import_file(
     """
     settings = Settings()
     quiet()
+    urls = folding(url_rules, by_default=url_folding)
     endpoints = resolve(settings, "kafka", "database")
     document = _summary(summary) if summary else None
 
@@ -59,6 +74,7 @@ def import_file(
             execution_id=execution_id,
             test=test,
             summary=document,
+            folding=urls,
         )
         with progress_bar() as bar:
             task = bar.add_task(file.name, total=None)

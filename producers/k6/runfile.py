@@ -12,16 +12,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from io import BufferedIOBase
 from pathlib import Path
-from typing import Protocol, cast
+from typing import cast
 from uuid import UUID, uuid5
 
 import msgspec
 
-from producers.k6.csv_lines import HEAD, CsvLines, as_rfc3339
-from producers.k6.envelopes import Envelope, Envelopes
+from producers.k6.csv_lines import HEAD, as_rfc3339
 from schemas.errors import Permanent
 from schemas.k6 import decode_point
-from schemas.k6_metrics import MetricTypes
 
 _BLOCK = 1 << 18
 _GZIP = b"\x1f\x8b"
@@ -32,18 +30,6 @@ Progress = Callable[[int, int], None]
 """Told bytes done and bytes in all, of the file as it lies on disk."""
 
 
-class Lines(Protocol):
-    """Takes a file's blocks, gives envelopes."""
-
-    def feed(self, block: bytes) -> Iterator[Envelope]:
-        """Read a block."""
-        ...
-
-    def end(self) -> Iterator[Envelope]:
-        """Read what was left for want of a line end."""
-        ...
-
-
 @dataclass(frozen=True)
 class RunFile:
     """A file that was read once. `first` is the time of its first point."""
@@ -52,10 +38,6 @@ class RunFile:
     digest: bytes
     first: datetime
     csv: bool
-
-    def lines(self, envelopes: Envelopes, types: MetricTypes) -> Lines:
-        """What reads the file into these envelopes; JSON says the types itself."""
-        return CsvLines(envelopes, types) if self.csv else envelopes
 
     def execution_id(self, tenant_id: UUID) -> UUID:
         """The same for the same lines, compressed or not; another for each tenant."""

@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from producers.k6.spool import SpoolPolicy
+
 from producers.topics import create_topics
 from schemas.runs import RunFinished
 from schemas.topics import Topics

@@ -48,7 +48,7 @@ export function reader() {
   depth.add(__ITER); good.add(__ITER % 3 === 0);
 }
 export function writer() {
-  check(http.get(`${__ENV.URL}missing`), { 'is there': (r) => r.status === 200 });
+  check(http.get(`${__ENV.URL}${__ITER}/missing?id=${__ITER}`), { 'is there': (r) => r.status === 200 });
   http.get('http://127.0.0.1:1/');
   made.add(2);
 }

@@ -2,9 +2,9 @@
 
 import typer
 
-from deploy.cli.k6 import consume, deliver, imports, run
+from deploy.cli.k6 import consume, imports, resume, run
 
-_COMMANDS = (run, imports, consume, deliver)
+_COMMANDS = (run, resume, imports, consume)
 """In the order of `--help`."""
 
 
@@ -13,7 +13,8 @@ def register(app: typer.Typer) -> None:
     k6 = typer.Typer(
         no_args_is_help=True,
         rich_markup_mode="markdown",
-        help="Run k6 with its points going to Kafka, import a finished run, take runs from a topic, deliver what was kept.",
+        help="Run k6 with its points going to Kafka, go on where one was cut off, import a finished one, "
+        "take runs from a topic.",
     )
     for command in _COMMANDS:
         command.register(k6)

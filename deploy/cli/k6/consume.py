@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from deploy.cli.context import resolve, tenant, topics
 from deploy.cli.k6.options import KeepRaw, Metrics, Tags, metric_types, seconds, tags
-from deploy.cli.k6.shared import ApiKey, quiet, say
+from deploy.cli.k6.shared import ApiKey, UrlFolding, UrlRules, folding, quiet, say
 from deploy.probes import serve_probes
 from deploy.signals import until_stopped
 from producers.k6.source.consumer import Source, SourceConfig
@@ -73,6 +73,8 @@ def consume(
     metric: Metrics = None,
     tag: Tags = None,
     keep_raw: KeepRaw = False,
+    url_rules: UrlRules = None,
+    url_folding: UrlFolding = True,
     api_key: ApiKey = None,
     port: Annotated[
         int | None,
@@ -96,6 +98,7 @@ def consume(
     registry = CollectorRegistry()
     telemetry = Telemetry(registry)
     types, run_tags = metric_types(metric), tags(tag)
+    urls = folding(url_rules, by_default=url_folding)
     idle_seconds = seconds("--idle", idle)
     current: list[Source] = []
 
@@ -124,6 +127,7 @@ def consume(
             types=types,
             tags=run_tags,
             keep_raw=keep_raw,
+            folding=urls,
         )
         current.append(Source(config, telemetry))
         await current[0].run()

@@ -10,7 +10,19 @@ import typer
 
 from deploy.cli.context import resolve, tenant, topics
 from deploy.cli.k6.options import KeepRaw, Metrics, Tags, metric_types, tags
-from deploy.cli.k6.shared import KEPT, ApiKey, ExecutionId, Json, conclude, progress_bar, quiet, say
+from deploy.cli.k6.shared import (
+    KEPT,
+    ApiKey,
+    ExecutionId,
+    Json,
+    UrlFolding,
+    UrlRules,
+    conclude,
+    folding,
+    progress_bar,
+    quiet,
+    say,
+)
 from producers.k6.imports import ImportConfig, import_run
 from producers.k6.outcome import RunResult
 from schemas.errors import Permanent
@@ -45,6 +57,8 @@ def import_file(
     keep_raw: KeepRaw = False,
     metric: Metrics = None,
     api_key: ApiKey = None,
+    url_rules: UrlRules = None,
+    url_folding: UrlFolding = True,
     as_json: Json = False,
 ) -> NoReturn:
     """Import a finished run, with the times of its file.
@@ -61,6 +75,7 @@ def import_file(
     """
     settings = Settings()
     quiet()
+    urls = folding(url_rules, by_default=url_folding)
     endpoints = resolve(settings, "kafka", "database")
     document = _summary(summary) if summary else None
 
@@ -76,6 +91,7 @@ def import_file(
             types=metric_types(metric),
             tags=tags(tag),
             keep_raw=keep_raw,
+            folding=urls,
         )
         with progress_bar() as bar:
             task = bar.add_task(file.name, total=None)

@@ -26,6 +26,7 @@ from producers.k6.source.merge import Merge
 from producers.k6.source.messages import EndMarker, Format, Item, Reader
 from producers.k6.source.sending import RUNNER, Outgoing, Publisher, key_of
 from producers.k6.source.telemetry import Telemetry
+from producers.k6.urls import USUAL, Folding
 from producers.kafka import close_producer, make_producer
 from schemas.errors import HeadraceError, Invalid, Permanent
 from schemas.k6 import Point
@@ -77,6 +78,7 @@ class SourceConfig:
     types: Mapping[str, MetricType] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     keep_raw: bool = False
+    folding: Folding = USUAL
 
     @property
     def rules(self) -> Rules:
@@ -252,7 +254,9 @@ class _Turn:
                 execution_id, mark.tag, mark.first, mark.latest, time.monotonic(), dict(mark.next)
             )
             runs.append(run)
-            self._out[execution_id] = Outgoing(run, config.tenant_id, mark, last_offset)
+            self._out[execution_id] = Outgoing(
+                run, config.tenant_id, mark, last_offset, config.folding
+            )
         if taken:
             self._bad_only = None
         self._telemetry.open.set(len(runs))
@@ -311,7 +315,9 @@ class _Turn:
             tags={**config.tags, **tags},
             keep_raw=config.keep_raw,
         )
-        self._out[run.execution_id] = await self._publisher.open(run, config.rules.group, started)
+        self._out[run.execution_id] = await self._publisher.open(
+            run, config.rules.group, started, config.folding
+        )
         self._told("began", run)
         return run
 

@@ -13,10 +13,11 @@ from uuid import UUID
 from aiokafka import AIOKafkaProducer
 from aiokafka.partitioner import DefaultPartitioner
 
-from producers.k6.envelopes import POINTS, Envelopes
+from producers.k6.envelopes import Envelopes
 from producers.k6.source.boundaries import Run
 from producers.k6.source.marks import Mark, Positions
 from producers.k6.source.messages import Item
+from producers.k6.urls import Folding
 from schemas.envelopes import IMPORT_HEADER
 from schemas.errors import Invalid
 from schemas.k6 import Point
@@ -26,9 +27,12 @@ from schemas.topics import MAX_RECORD_BYTES, Topics
 RUNNER = "kafka"
 """The runner of every run that is taken from a topic."""
 
-_GROWTH, _EACH = 6, 100
+_POINTS = 400
+"""In one envelope: 100 to 500 is where the cost of a record no longer shows."""
+
+_GROWTH, _EACH = 6, 256
 """An envelope takes at most so many times the bytes of its messages (a control character in an influx
-line becomes six), and so many more for each."""
+line becomes six), and so many more for each (rules may lengthen a URL)."""
 
 _MAX_DETAIL = 500
 _MAX_BURIED = 1024 * 1024
@@ -42,7 +46,9 @@ def key_of(tenant_id: UUID) -> str:
 class Outgoing:
     """An open run's way to Kafka. A chunk of its points becomes one envelope with the mark behind them."""
 
-    def __init__(self, run: Run, tenant_id: UUID, mark: Mark, last_offset: int | None) -> None:
+    def __init__(
+        self, run: Run, tenant_id: UUID, mark: Mark, last_offset: int | None, folding: Folding
+    ) -> None:
         self.run = run
         self.key = key_of(tenant_id).format(run.execution_id).encode()
         self.partition, self.points = mark.partition, mark.points
@@ -55,6 +61,7 @@ class Outgoing:
             tenant_id=tenant_id,
             source=f"k6/{run.execution_id}/{RUNNER}",
             execution_id=run.execution_id,
+            folding=folding,
         )
 
     def add(self, point: Point, size: int) -> None:
@@ -66,16 +73,12 @@ class Outgoing:
     def full_with(self, size: int) -> bool:
         """Whether the chunk must be sent before a message of this size: it must be one record."""
         grown = self._bytes + size * _GROWTH + _EACH
-        return len(self._chunk) == POINTS or (bool(self._chunk) and grown > MAX_RECORD_BYTES)
+        return len(self._chunk) == _POINTS or (bool(self._chunk) and grown > MAX_RECORD_BYTES)
 
     def envelope(self) -> bytes | None:
         """The chunk as a record's value; None where there is nothing."""
-        made = [*self._envelopes.add(self._chunk), *self._envelopes.flush()]
-        self._chunk, self._bytes = [], 0
-        if not made:
-            return None
-        (one,) = made
-        return one.value
+        chunk, self._chunk, self._bytes = self._chunk, [], 0
+        return self._envelopes.pack(chunk) if chunk else None
 
     def mark(self) -> Mark:
         """The run as it stands."""
@@ -99,14 +102,14 @@ class Publisher:
         self._producer, self._topics, self._tenant_id = producer, topics, tenant_id
         self._pending: list[tuple[Awaitable[Any], Outgoing | None]] = []
 
-    async def open(self, run: Run, group: str, started: RunStarted) -> Outgoing:
+    async def open(self, run: Run, group: str, started: RunStarted, folding: Folding) -> Outgoing:
         """Announce a run, before its first point: that is how a later attempt knows of it."""
         partitions = sorted(await self._producer.partitions_for(self._topics.samples))
         key = key_of(self._tenant_id).format(run.execution_id).encode()
         partition = DefaultPartitioner()(key, partitions, [])
         mark = Mark(group, run.tag, partition, {}, run.first, run.latest)
         await self._publish(started, mark)
-        return Outgoing(run, self._tenant_id, mark, None)
+        return Outgoing(run, self._tenant_id, mark, None, folding)
 
     async def send(self, out: Outgoing) -> None:
         """Send a run's chunk."""

@@ -17,7 +17,7 @@ from producers.k6.csv_lines import CsvLines, as_rfc3339, extra
 from producers.k6.envelopes import Envelopes
 from schemas.envelopes import decode_labels, decode_numeric, raw_bytes
 from schemas.k6_metrics import MetricTypes
-from tests.unit.k6.test_lines import VERSIONS, lines_of, samples, summary_of
+from tests.unit.k6.test_lines import AS_IT_IS, VERSIONS, lines_of, samples, summary_of
 from tests.unit.k6.test_lines import read as read_json
 
 DATA = Path(__file__).parents[2] / "data"
@@ -29,10 +29,15 @@ def csv_of(version: str) -> bytes:
 
 
 def read(*blocks: bytes, types: MetricTypes | None = None) -> tuple[Envelopes, list[Any]]:
-    envelopes = Envelopes(tenant_id=UUID(int=1), source="k6/x", execution_id=UUID(int=2))
-    lines = CsvLines(envelopes, types or MetricTypes())
-    made = [one for block in blocks for one in lines.feed(block)]
-    return envelopes, samples([*made, *lines.end()])
+    envelopes = CsvLines(
+        types or MetricTypes(),
+        tenant_id=UUID(int=1),
+        source="k6/x",
+        execution_id=UUID(int=2),
+        folding=AS_IT_IS,
+    )
+    made = [one for block in blocks for one in envelopes.feed(block)]
+    return envelopes, samples([*made, *envelopes.end()])
 
 
 def row(*tags: str, name: str = "m", stamp: str = "1795325896", value: str = "1.000000") -> bytes:
@@ -48,7 +53,7 @@ def test_rows_are_the_points_of_the_same_runs_json(version: str) -> None:
     CSV can't say that a tag is there and empty, as `group` outside of any group is.
     """
     envelopes, found = read(csv_of(version), types=MetricTypes(summary_of(version)))
-    by_json, made = read_json([lines_of(version)])
+    by_json, made = read_json([lines_of(version)], folding=AS_IT_IS)
 
     def comparable(points: list[tuple[str, float, dict[str, str], Any]]) -> "Counter[Any]":
         return Counter(

@@ -93,7 +93,7 @@ def consume(
     """
     settings = Settings()
     logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("aiokafka").setLevel(logging.ERROR)
+    quiet()
     endpoints = resolve(settings, "kafka", "database")
     registry = CollectorRegistry()
     telemetry = Telemetry(registry)

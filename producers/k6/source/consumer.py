@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -50,7 +51,7 @@ _POLL_MS = 200
 _DEAF = 5.0
 """Seconds without an answer from the broker, which answers a fetch within half a second."""
 _RETRY = 2.0
-_CLOSING = 5.0
+_CLOSING = 3.0
 _HINTS = 3_000
 """Characters of a commit's metadata; the broker takes 4,096 bytes."""
 
@@ -100,8 +101,13 @@ class Source:
         self._group = config.rules.group
         self._types = MetricTypes(given=config.types)
         self._stop = asyncio.Event()
-        self.connected = False
+        self._joined = False
+        self._at_work: _Turn | None = None
+
+    @property
+    def connected(self) -> bool:
         """Whether Kafka answers; a process that stands by is connected, too."""
+        return self._joined and (self._at_work is None or self._at_work.hears is not False)
 
     def stop(self) -> None:
         """Stop after the batch in hand. Open runs stay open and are gone on with later."""
@@ -118,9 +124,9 @@ class Source:
                 await self._connected_run()
             except (KafkaError, OSError) as error:
                 _log.warning("Kafka gives no answer, next attempt in %.0f s: %r", _RETRY, error)
-                await self._stopped_within(_RETRY)
+                await self._until(timeout=_RETRY)
             finally:
-                self.connected = False
+                self._joined = False
 
     async def _connected_run(self) -> None:
         turn = Turn()
@@ -139,40 +145,48 @@ class Source:
         try:
             await consumer.start()
             consumer.subscribe([self._config.topic], listener=turn)
-            self.connected = True
+            self._joined = True
             while not self._stop.is_set():
-                await self._wait(turn.begun)
+                await self._until(asyncio.create_task(turn.begun.wait()))
                 if turn.begun.is_set():
-                    turn.released.clear()
-                    try:
-                        await self._take_turn(consumer, turn)
-                    finally:
-                        turn.begun.clear()
-                        turn.released.set()
+                    turn.begun.clear()
+                    turn.work = asyncio.create_task(self._take_turn(consumer, turn))
+                    await self._until(turn.work, keep=True)
+                    if turn.work.done() and not turn.work.cancelled():
+                        turn.work.result()
         finally:
-            await consumer.stop()
+            await turn.end()
+            with contextlib.suppress(TimeoutError, KafkaError):
+                async with asyncio.timeout(_CLOSING):  # a broker that is away can't be told
+                    await consumer.stop()
 
     async def _take_turn(self, consumer: AIOKafkaConsumer, turn: Turn) -> None:
         producer = make_producer(self._config.bootstrap, client_id="headrace-k6-source")
         try:
             await producer.start()
-            await _Turn(self._config, self._telemetry, self._types, self._clock).run(
-                consumer, producer, turn, self._stop
-            )
+            self._at_work = _Turn(self._config, self._telemetry, self._types, self._clock)
+            await self._at_work.run(consumer, producer, turn)
         finally:
+            self._at_work = None
             with contextlib.suppress(KafkaError, HeadraceError):
                 await close_producer(producer, timeout=_CLOSING)
 
-    async def _wait(self, event: asyncio.Event) -> None:
-        waiting = [asyncio.create_task(one.wait()) for one in (event, self._stop)]
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        for one in waiting:
-            one.cancel()
-
-    async def _stopped_within(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stop.wait()
+    async def _until(
+        self,
+        work: "asyncio.Task[Any] | None" = None,
+        *,
+        keep: bool = False,
+        timeout: float | None = None,  # noqa: ASYNC109 # passed on to a wait for the first of two
+    ) -> None:
+        """Wait for this or for the order to stop; what is not kept is cancelled."""
+        stopped = asyncio.create_task(self._stop.wait())
+        both = {stopped} if work is None else {stopped, work}
+        try:
+            await asyncio.wait(both, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopped.cancel()
+            if work is not None and not keep:
+                work.cancel()
 
 
 class _Turn:
@@ -188,6 +202,8 @@ class _Turn:
         self._config, self._telemetry, self._types, self._clock = config, telemetry, types, clock
         self._reader = Reader(config.format)
         self._out: dict[UUID, Outgoing] = {}
+        self.hears: bool | None = None
+        """Whether the broker answers; None before its first answer."""
         self._bad_only: int | None = 0
         """Messages that were no points, until there is one that is."""
 
@@ -196,15 +212,14 @@ class _Turn:
         consumer: AIOKafkaConsumer,
         producer: AIOKafkaProducer,
         turn: Turn,
-        stop: asyncio.Event,
     ) -> None:
-        """Go on where Kafka stands, until stopped or another takes over."""
+        """Go on where Kafka stands, until the turn is over."""
         self._publisher = Publisher(producer, self._config.topics, self._config.tenant_id)
         sources = {one.partition: one for one in turn.partitions}
         self._boundaries = await self._recovered(consumer, turn.partitions)
         merge = Merge(sources)
         _log.info("reading %s, %d partitions", self._config.topic, len(sources))
-        while not (stop.is_set() or turn.over.is_set()):
+        while not turn.over.is_set():
             await self._step(consumer, sources, merge)
 
     async def _step(
@@ -226,10 +241,15 @@ class _Turn:
         items = merge.take(ended, time.monotonic(), _BATCH)
         await self._process(items)
         over = self._boundaries.passed()
-        if not _heard(consumer, sources.values()):
+        heard = _heard(consumer, sources.values())
+        if not heard:
             self._boundaries.deaf(time.monotonic())
+            if self.hears:
+                _log.warning("Kafka does not answer; no run ends meanwhile")
         elif not items and len(ended) == len(sources):
             over += self._boundaries.silent(time.monotonic())
+        if heard or self.hears is not None:
+            self.hears = heard
         for run in over:
             await self._finish(run)
         if items:

@@ -15,8 +15,8 @@ from aiokafka.coordinator.protocol import (
     ConsumerProtocolMemberMetadata,
 )
 
-_HAND_OVER = 5.0
-"""Seconds to finish what is in hand before another member takes over; below the session's timeout."""
+_HAND_OVER = 3.0
+"""Seconds to finish what is in hand. A batch takes a fraction of one."""
 
 
 class OneReadsAll(AbstractPartitionAssignor):  # type: ignore[misc] # the library is untyped
@@ -58,9 +58,8 @@ class Turn(ConsumerRebalanceListener):  # type: ignore[misc] # the library is un
     def __init__(self) -> None:
         self.partitions: list[TopicPartition] = []
         self.begun, self.over = asyncio.Event(), asyncio.Event()
-        self.released = asyncio.Event()
-        """Set by the reader when it has nothing in hand any more."""
-        self.released.set()
+        self.work: asyncio.Task[None] | None = None
+        """What the reader does with its turn; done when it has nothing in hand any more."""
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Begin, if there is anything."""
@@ -70,12 +69,18 @@ class Turn(ConsumerRebalanceListener):  # type: ignore[misc] # the library is un
             self.begun.set()
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Let the reader finish its batch."""
+        """Let the reader finish its batch before another member looks into Kafka for what it did."""
         del revoked
         self.begun.clear()
+        await self.end()
+
+    async def end(self) -> None:
+        """End the turn: soon with its batch acknowledged, or then without.
+
+        A batch that waits for a broker must not arrive when somebody else has sent it.
+        """
         self.over.set()
-        try:
-            async with asyncio.timeout(_HAND_OVER):
-                await self.released.wait()
-        except TimeoutError:
-            pass  # whoever takes over looks into Kafka for what we did
+        if self.work is not None:
+            await asyncio.wait({self.work}, timeout=_HAND_OVER)
+            self.work.cancel()
+            await asyncio.wait({self.work})

@@ -1,4 +1,4 @@
-"""Turns blocks of k6's `--out csv` into points: by the header, for its columns follow the system tags.
+"""Turns k6's `--out csv` into envelopes: by the header, for its columns follow the system tags.
 
 What follows a row's first three columns is its tags, and the same text comes again and again: it is
 read once. Rows, not lines, because a quoted error text may hold line ends.
@@ -8,12 +8,11 @@ import csv
 import math
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from uuid import UUID
+from typing import Any
 
 import msgspec
 
 from producers.k6.envelopes import Envelope, Envelopes
-from producers.k6.urls import USUAL, Folding
 from schemas.k6 import Point, PointData
 from schemas.k6_metrics import MetricTypes
 
@@ -37,18 +36,9 @@ class CsvLines(Envelopes):
     piece = 32 << 10
     """Of CSV 300 to 400 points: a row has a third of the bytes of a line of JSON."""
 
-    def __init__(
-        self,
-        types: MetricTypes,
-        *,
-        tenant_id: UUID,
-        source: str,
-        execution_id: UUID,
-        folding: Folding = USUAL,
-    ) -> None:
-        super().__init__(
-            tenant_id=tenant_id, source=source, execution_id=execution_id, folding=folding
-        )
+    def __init__(self, types: MetricTypes, **run: Any) -> None:
+        """`run` is what Envelopes takes."""
+        super().__init__(**run)
         self._types = types
         self._columns: Sequence[str] = ()
         self._number = 0

@@ -12,7 +12,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from producers.k6.imports import ImportConfig, import_run
-from producers.k6.source.consumer import Source, SourceConfig
+from producers.k6.source.config import SourceConfig
+from producers.k6.source.consumer import Source
 from producers.k6.source.ending import end
 from producers.k6.source.messages import Format
 from producers.k6.source.telemetry import Telemetry

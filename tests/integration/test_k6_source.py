@@ -17,7 +17,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry
 
-from producers.k6.source.consumer import Source, SourceConfig
+from producers.k6.source.config import SourceConfig
+from producers.k6.source.consumer import Source
 from producers.k6.source.ending import end
 from producers.k6.source.sending import Publisher
 from producers.k6.source.telemetry import Telemetry

@@ -14,7 +14,8 @@ from deploy.cli.k6.options import KeepRaw, Metrics, Tags, metric_types, seconds,
 from deploy.cli.k6.shared import ApiKey, UrlFolding, UrlRules, folding, quiet, say
 from deploy.probes import serve_probes
 from deploy.signals import until_stopped
-from producers.k6.source.consumer import Source, SourceConfig
+from producers.k6.source.config import SourceConfig
+from producers.k6.source.consumer import Source
 from producers.k6.source.ending import end as end_runs
 from producers.k6.source.telemetry import Telemetry
 from schemas.errors import Temporary

@@ -13,7 +13,12 @@ from typing import Protocol, TypeVar
 from uuid import UUID
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, KafkaTimeoutError, UnknownTopicOrPartitionError
+from aiokafka.errors import (
+    KafkaError,
+    KafkaTimeoutError,
+    OutOfOrderSequenceNumber,
+    UnknownTopicOrPartitionError,
+)
 from aiokafka.structs import RecordMetadata
 
 from producers.k6.doubt import RANGE_HEADER, Since, Span, appended, in_header, published
@@ -305,7 +310,9 @@ class Delivery:
             else f"gives no answer ({error!r})"
         )
         problem = f"Kafka at {self._to.bootstrap} {what}"
-        if not self.patient and (absent or not error.retriable):
+        # What an earlier refusal has broken, a new producer mends.
+        mends = error.retriable or isinstance(error, OutOfOrderSequenceNumber)
+        if not self.patient and (absent or not mends):
             raise Permanent(problem)
         if not self._warned:
             self._warned = True

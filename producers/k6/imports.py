@@ -16,7 +16,8 @@ from uuid import UUID
 from aiokafka.errors import KafkaError
 
 from producers.k6 import runfile
-from producers.k6.delivery import Delivery, Say, Target
+from producers.k6.connection import Say
+from producers.k6.delivery import Delivery, Target
 from producers.k6.doubt import published
 from producers.k6.envelopes import Envelope, Envelopes
 from producers.k6.outcome import RunResult
@@ -121,7 +122,7 @@ async def import_run(config: ImportConfig, *, say: Say, progress: runfile.Progre
             summary=dict(config.summary) if config.summary else None,
         )
 
-    delivery.patient = False
+    delivery.hurry()
     try:
         # First, because it is how a later attempt knows of this one.
         await delivery.publish(started)

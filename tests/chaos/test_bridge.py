@@ -16,7 +16,7 @@ import pytest
 from aiokafka import ConsumerRecord
 
 from producers.k6.folder import is_idle, unfinished
-from producers.k6.resume import resume_run
+from producers.k6.run import resume_run
 from producers.topics import create_topics
 from schemas.envelopes import decode_numeric
 from schemas.runs import RunFinished, RunStarted

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from producers.k6.folder import unfinished
-from producers.k6.resume import resume_run
+from producers.k6.run import resume_run
 from producers.topics import create_topics
 from schemas.runs import RunAborted, RunFinished, RunStarted
 from schemas.topics import Topics

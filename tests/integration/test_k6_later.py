@@ -18,7 +18,7 @@ from producers.k6.doubt import RANGE_HEADER
 from producers.k6.folder import Exit, RunFolder
 from producers.k6.imports import ImportConfig, import_run
 from producers.k6.outcome import RunResult
-from producers.k6.resume import resume_run
+from producers.k6.run import resume_run
 from producers.topics import create_topics
 from schemas.envelopes import IMPORT_HEADER
 from schemas.errors import Permanent
@@ -92,7 +92,7 @@ async def test_a_producer_that_breaks_is_replaced(bench: Bench, kept_run: RunFol
     delivering = asyncio.create_task(bridge.run())
     broken = 0
     while broken < 2 and (delivery := await _at_work(bridge, delivering)):
-        if producer := delivery._producer:  # noqa: SLF001 # no broker can be made to refuse a batch
+        if producer := delivery._connection._producer:  # noqa: SLF001 # no broker can be made to refuse a batch
             producer._message_accumulator.fail_all(OutOfOrderSequenceNumber())  # noqa: SLF001 # the same
             broken += 1
     result = await delivering

@@ -31,6 +31,7 @@ SCRIPT = """
 import http from 'k6/http'; import { check } from 'k6';
 export const options = {
   summaryTrendStats: ['avg', 'p(99)'],
+  tags: { suite: 'smoke', team: 'none' },
   thresholds: {
     http_req_failed: ['rate<0.01'],
     'http_req_duration{name:list}': [{ threshold: 'avg<60000', abortOnFail: true }],

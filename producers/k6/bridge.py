@@ -9,28 +9,23 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
-from producers.k6.delivery import Delivery, Say, Target
+from producers.k6.connection import Say
+from producers.k6.delivery import Delivery, Target
 from producers.k6.disk import DiskPolicy, PointsOnDisk
+from producers.k6.ending import Ending
 from producers.k6.envelopes import Envelopes
 from producers.k6.folder import Progress, RunFolder
 from producers.k6.outcome import RunResult
 from producers.k6.program import Inspect
 from producers.k6.signals import Signals
 from producers.k6.tail import Tail
-from schemas.k6 import judged
-from schemas.runs import RunAborted, RunFinished, Threshold
 from schemas.topics import Topics
 
 _FIRST_NOTE, _NEXT_NOTE = 2.0, 10.0
 """Seconds after k6's end until the bridge says that it still delivers, and between such lines."""
-
-_COMPLETED = frozenset({0, 99})
-"""Exit codes of a test that ran to its end; 99 where a threshold was crossed."""
 
 _LOOK = 0.1
 """Seconds between looks whether k6 has ended."""
@@ -38,21 +33,8 @@ _LOOK = 0.1
 _ROUND = 0.5
 """Seconds between looks at the disk, and between notes of how far it came."""
 
-_UNSEEN = 128 + signal.SIGKILL
-"""Our exit code where nobody saw k6's."""
-
 Watch = Callable[[int, int], None]
 """Told how many bytes of k6's output are acknowledged, and how many there are."""
-
-
-@dataclass(frozen=True)
-class _End:
-    """How k6 ended: its exit code, None where nobody saw it; `loss` says why points are missing."""
-
-    code: int | None
-    at: datetime
-    loss: str
-    summary: dict[str, Any] | None
 
 
 class Bridge:
@@ -100,7 +82,7 @@ class Bridge:
             sent=progress.sent,
             in_doubt=successor,
         )
-        self._end: _End | None = None
+        self._end: Ending | None = None
         """What k6 left, once it has ended."""
         self._noted = progress.end
         self._most_waiting = 0
@@ -128,8 +110,10 @@ class Bridge:
                 while self._folder.alive():  # noqa: ASYNC110 # not our child: no event tells
                     await asyncio.sleep(_LOOK)
                 self._tail.close()
-                self._end = end = self._seen_end()
-                return await self._finish(end) if self._began(end) else self._drop(end)
+                self._end = end = Ending.seen(self._folder, whole=self._disk.whole)
+                # There is a run with its first point, or once k6 completed without any.
+                began = self._disk.size > 0 or end.completed
+                return await self._finish(end) if began else self._drop(end)
             finally:
                 for task in (self._draining, self._announcing, rounds):
                     task.cancel()
@@ -138,21 +122,6 @@ class Bridge:
                 )
                 await self._delivery.stop()
                 self._note()
-
-    def _seen_end(self) -> _End:
-        ended = self._folder.exit()
-        loss = ""
-        if ended and ended.code >= 0 and not self._disk.whole:  # killed, it may leave half a line
-            loss = "k6 could not write all its points to disk (it said why); the others ARE LOST"
-        written = datetime.fromtimestamp(self._folder.points.stat().st_mtime, UTC)
-        summary = self._folder.summary()
-        if ended is None:
-            return _End(None, written, loss, summary)
-        return _End(ended.code, ended.at, loss, summary)
-
-    def _began(self, end: _End) -> bool:
-        """Whether there is a run: with its first point, or once k6 completed without any."""
-        return self._disk.size > 0 or end.code in _COMPLETED
 
     async def _drain(self) -> None:
         if self._successor:
@@ -172,7 +141,7 @@ class Bridge:
         if not self._published:
             await self._delivery.publish(self._started)
 
-    async def _finish(self, end: _End) -> RunResult:
+    async def _finish(self, end: Ending) -> RunResult:
         self._tail.begun.set()
         finishing = asyncio.create_task(self._deliver_rest(end))
         interrupted = asyncio.create_task(self._interrupted.wait())
@@ -199,57 +168,33 @@ class Bridge:
                 task.cancel()
         return self._result(end, problem=problem, kept=self._folder.path)
 
-    async def _deliver_rest(self, end: _End) -> None:
-        self._delivery.patient = False
+    async def _deliver_rest(self, end: Ending) -> None:
+        self._delivery.hurry()
         await asyncio.gather(self._draining, self._announcing)
         if not self._published & {"finished", "aborted"}:
-            await self._delivery.publish(self._event(end))
+            topic = self._target.topics.samples
+            await self._delivery.publish(
+                end.event(self._started, topic, self._envelopes, self._delivery)
+            )
 
-    def _event(self, end: _End) -> RunFinished | RunAborted:
-        identity: dict[str, Any] = {
-            "execution_id": self._started.execution_id,
-            "tenant_id": self._started.tenant_id,
-            "at": end.at,
-            "runner": self._started.runner,
-        }
-        if end.loss or end.code is None or end.code < 0:
-            how = f"k6 was killed by signal {-(end.code or 0)}"
-            reason = end.loss or ("nobody saw how k6 ended" if end.code is None else how)
-            return RunAborted(**identity, reason=reason)
-        return RunFinished(
-            **identity,
-            topic=self._target.topics.samples,
-            sent=self._delivery.sent,
-            exit_code=end.code,
-            metrics=self._envelopes.metrics,
-            thresholds=self._judged(end),
-            summary=end.summary,
-        )
-
-    def _judged(self, end: _End) -> list[Threshold]:
-        # What the script's options say first: they alone know whether a submetric's threshold aborts.
-        stated = [*self._envelopes.thresholds, *self._started.thresholds]
-        return judged(stated, end.summary)
-
-    def _drop(self, end: _End) -> RunResult:
+    def _drop(self, end: Ending) -> RunResult:
         """k6 gave up before its first point: there was no run."""
         self._folder.remove()
         return self._result(end, recorded=False)
 
     def _result(
-        self, end: _End, *, recorded: bool = True, problem: str = "", kept: Path | None = None
+        self, end: Ending, *, recorded: bool = True, problem: str = "", kept: Path | None = None
     ) -> RunResult:
-        code = _UNSEEN if end.code is None else end.code
         return RunResult.of(
             self._target.execution_id,
-            code if code >= 0 else 128 - code,
+            end.exit_code,
             self._envelopes,
             self._delivery,
             recorded=recorded,
             problem=problem,
             kept=kept,
             spooled_bytes=self._most_waiting,
-            thresholds=self._judged(end),
+            thresholds=end.thresholds(self._started, self._envelopes),
             summary=end.summary,
         )
 

@@ -7,34 +7,24 @@ in doubt: the broker is asked how far it came, and only the rest is sent by the 
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol
 from uuid import UUID
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, KafkaTimeoutError, UnknownTopicOrPartitionError
+from aiokafka.errors import KafkaError, KafkaTimeoutError
 from aiokafka.structs import RecordMetadata
 
+from producers.k6.connection import Connection, Say
 from producers.k6.doubt import RANGE_HEADER, Since, Span, appended, in_header, published
 from producers.k6.envelopes import Envelope
-from producers.kafka import close_producer, make_producer
 from schemas.envelopes import IMPORT_HEADER
-from schemas.errors import Permanent, Temporary
+from schemas.errors import Permanent
 from schemas.runs import RUN_EVENT, PartitionSent, RunAborted, RunFinished, RunStarted
 from schemas.topics import Topics
 
 EVENT_BYTES = 3 << 20
 """Largest run event; the topic takes 4 MiB. A finished event sheds k6's summary to fit."""
-
-_RETRY = 1.0
-"""Seconds between attempts to connect."""
-
-_CLOSING = 3.0
-"""Seconds that a producer gets to have its last requests acknowledged."""
-
-Found = TypeVar("Found")
-Say = Callable[[str], None]
 
 
 class Source(Protocol):
@@ -103,17 +93,17 @@ class Delivery:
         self._present: dict[int, Span] = {}
         """In the log though never acknowledged to us, by their start."""
         self._window: deque[_Entry] = deque()
-        self._producer: AIOKafkaProducer | None = None
-        self._connecting = asyncio.Lock()
-        self._warned = False
-        self.patient = True
-        """Whether to go on after an error that only a person can mend: yes while k6 runs."""
+        self._connection = Connection(to.bootstrap, warn, EVENT_BYTES)
         self.end = at
         """Position up to which everything is acknowledged."""
         self.points = points
         """Acknowledged by now, by this delivery or an earlier one."""
         self.envelopes = 0
         """Acknowledged by now, by this delivery."""
+
+    def hurry(self) -> None:
+        """Give up from now on at an error that only a person can mend: nothing comes any more."""
+        self._connection.patient = False
 
     @property
     def sent(self) -> list[PartitionSent]:
@@ -124,14 +114,14 @@ class Delivery:
         """How far an earlier delivery came: the position up to which everything is acknowledged.
 
         Raises:
-            Permanent: it can't be known until a person acts, and `patient` is off.
+            Permanent: it can't be known until a person acts, and nobody waits for it.
         """
 
         async def ask(_producer: AIOKafkaProducer) -> None:
             if self._in_doubt:
                 await self._ask()
 
-        await self._steadily(ask)
+        await self._connection.steadily(ask)
         while span := self._present.pop(self.end, None):
             self._account(span)
         self._taken = self.end, self.points
@@ -141,7 +131,7 @@ class Delivery:
         """Deliver everything that the source gives; returns when all is acknowledged.
 
         Raises:
-            Permanent: it can't be delivered until a person acts, and `patient` is off.
+            Permanent: it can't be delivered until a person acts, and nobody waits for it.
         """
 
         async def pump(producer: AIOKafkaProducer) -> None:
@@ -150,11 +140,11 @@ class Delivery:
                     await self._ask()
                 await self._pump(producer, source)
             except KafkaError:
-                await self._discard(producer)
+                await self._connection.discard(producer)
                 self._doubt()
                 raise
 
-        await self._steadily(pump)
+        await self._connection.steadily(pump)
 
     async def publish(self, event: RunStarted | RunFinished | RunAborted) -> None:
         """Publish a run event; it may arrive twice after a failure, which its readers allow.
@@ -167,19 +157,22 @@ class Delivery:
             self._warn("k6's summary is too large for the run's finished event and was left out.")
             value = RUN_EVENT.dump_json(event.model_copy(update={"summary": None}))
         topic, key = self._to.topics.run_events, str(event.execution_id).encode()
-        await self._steadily(lambda producer: producer.send_and_wait(topic, value, key=key))
+        await self._connection.steadily(
+            lambda producer: producer.send_and_wait(topic, value, key=key)
+        )
 
     async def published(self) -> set[str]:
         """Which kinds of event this runner has published. Raises Permanent as `drain`."""
         topic, key = self._to.topics.run_events, str(self._to.execution_id).encode()
-        records = await self._steadily(lambda _: published(self._to.bootstrap, topic, key))
+        records = await self._connection.steadily(
+            lambda _: published(self._to.bootstrap, topic, key)
+        )
         events = [RUN_EVENT.validate_json(value) for _, value in records]
         return {one.event for one in events if one.runner == self._to.runner}
 
     async def stop(self) -> None:
         """Close, waiting a little for outstanding acknowledgements."""
-        if self._producer is not None:
-            await self._discard(self._producer)
+        await self._connection.close()
         self._doubt()
 
     async def _pump(self, producer: AIOKafkaProducer, source: Source) -> None:
@@ -261,53 +254,3 @@ class Delivery:
                 if entry.acknowledged.done():
                     entry.acknowledged.exception()  # looked at, so that asyncio does not report it
                 entry.acknowledged = None
-
-    async def _steadily(self, work: Callable[[AIOKafkaProducer], Awaitable[Found]]) -> Found:
-        """Do this with a working producer, again and again until it succeeds."""
-        while True:
-            producer = await self._connected()
-            try:
-                return await work(producer)
-            except KafkaError as error:
-                await self._discard(producer)
-                await self._trouble(error)
-
-    async def _connected(self) -> AIOKafkaProducer:
-        async with self._connecting:
-            while self._producer is None:
-                producer = make_producer(
-                    self._to.bootstrap, client_id="headrace-k6", max_record_bytes=EVENT_BYTES
-                )
-                try:
-                    await producer.start()
-                except KafkaError as error:
-                    await producer.stop()
-                    await self._trouble(error)
-                except BaseException:
-                    await producer.stop()
-                    raise
-                else:
-                    self._producer = producer
-            return self._producer
-
-    async def _discard(self, producer: AIOKafkaProducer) -> None:
-        if self._producer is producer:
-            self._producer = None
-            with contextlib.suppress(KafkaError, Temporary):
-                await close_producer(producer, timeout=_CLOSING)
-
-    async def _trouble(self, error: KafkaError) -> None:
-        """Wait before the next attempt; say once that there is a problem."""
-        absent = isinstance(error, UnknownTopicOrPartitionError)
-        what = (
-            "has no such topic: run `headrace migrate`"
-            if absent
-            else f"gives no answer ({error!r})"
-        )
-        problem = f"Kafka at {self._to.bootstrap} {what}"
-        if not self.patient and (absent or not error.retriable):
-            raise Permanent(problem)
-        if not self._warned:
-            self._warned = True
-            self._warn(f"{problem}. Points wait on disk; delivery is tried again and again.")
-        await asyncio.sleep(_RETRY)

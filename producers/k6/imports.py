@@ -16,8 +16,9 @@ from uuid import UUID
 from aiokafka.errors import KafkaError
 
 from producers.k6 import runfile
+from producers.k6.connection import Say
 from producers.k6.csv_lines import CsvLines
-from producers.k6.delivery import Delivery, Say, Target
+from producers.k6.delivery import Delivery, Target
 from producers.k6.doubt import published
 from producers.k6.envelopes import Envelope, Envelopes
 from producers.k6.outcome import RunResult
@@ -124,7 +125,7 @@ async def import_run(config: ImportConfig, *, say: Say, progress: runfile.Progre
             summary=dict(config.summary) if config.summary else None,
         )
 
-    delivery.patient = False
+    delivery.hurry()
     try:
         # First, because it is how a later attempt knows of this one.
         await delivery.publish(started)

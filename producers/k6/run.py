@@ -1,4 +1,7 @@
-"""Runs k6 with the bridge beside it: k6 owns the terminal and the exit code, the bridge the points."""
+"""Runs k6 with the bridge beside it, or bridges a run that lost its bridge.
+
+k6 owns the terminal and the exit code, the bridge the points.
+"""
 
 import asyncio
 import os
@@ -14,8 +17,8 @@ from uuid import UUID, uuid4
 
 from producers.k6 import program
 from producers.k6.arguments import Arguments
-from producers.k6.bridge import Bridge, pass_on
-from producers.k6.delivery import Say
+from producers.k6.bridge import Bridge, Watch, pass_on
+from producers.k6.connection import Say
 from producers.k6.disk import DiskPolicy
 from producers.k6.folder import Manifest, RunFolder
 from producers.k6.outcome import RunResult
@@ -108,6 +111,28 @@ async def run_k6(
             raise
         finally:
             await process.wait()
+    finally:
+        folder.close()
+
+
+async def resume_run(
+    path: Path, bootstrap: str, *, say: Say, watch: Watch = lambda _done, _size: None
+) -> RunResult:
+    """Bridge a run's folder to its end, and remove it; k6 may still be running.
+
+    Cancel it to stop: the folder stays, k6 goes on, and this can be called again.
+
+    Raises:
+        Permanent: the folder holds no run, or another process has it.
+    """
+    folder = RunFolder(path)
+    try:
+        bridge = Bridge(folder, bootstrap, say, successor=True, watch=watch)
+        if (pid := folder.pid()) is not None:
+            say(
+                f"k6 still runs (process {pid}); Ctrl-C here leaves it running, `kill {pid}` ends it."
+            )
+        return await bridge.run()
     finally:
         folder.close()
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from producers.k6.folder import unfinished
-from producers.k6.resume import resume_run
+from producers.k6.run import resume_run
 from producers.topics import create_topics
 from schemas.runs import RunAborted, RunFinished, RunStarted
 from schemas.topics import Topics
@@ -39,7 +39,10 @@ async def bench(kafka: str, topics: Topics, tmp_path: Path) -> Bench:
 
 async def test_points_and_events_of_a_run(bench: Bench, site: str) -> None:
     """Kafka holds the points that k6 wrote, each once; the events say what was run and how it ended."""
-    config = bench.config("-e", f"URL={site}", "--vus", "3", "--iterations", "300", test="smoke")
+    config = bench.config(
+        *("-e", f"URL={site}", "--vus", "3", "--iterations", "300", "--tag", "team=shop"),
+        test="smoke",
+    )
     result = await bench.run(config)
     records = await bench.records()
     assert stored(records) == written(bench.truth.read_bytes())
@@ -50,6 +53,8 @@ async def test_points_and_events_of_a_run(bench: Bench, site: str) -> None:
     started, finished = await bench.events()
     assert isinstance(started, RunStarted)
     assert (started.test, Path(started.script).name) == ("smoke", "basic.js")
+    assert started.tags == {"suite": "smoke", "team": "shop"}
+    assert (started.runners_expected, started.keep_raw) == (1, False)
     assert isinstance(finished, RunFinished)
     assert finished.exit_code == 99
     assert {(one.metric, one.expression): one.k6_passed for one in finished.thresholds} == {

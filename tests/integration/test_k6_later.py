@@ -18,7 +18,7 @@ from producers.k6.doubt import RANGE_HEADER
 from producers.k6.folder import Exit, RunFolder
 from producers.k6.imports import ImportConfig, import_run
 from producers.k6.outcome import RunResult
-from producers.k6.resume import resume_run
+from producers.k6.run import resume_run
 from producers.topics import create_topics
 from schemas.envelopes import IMPORT_HEADER
 from schemas.errors import Permanent
@@ -92,7 +92,7 @@ async def test_a_producer_that_breaks_is_replaced(bench: Bench, kept_run: RunFol
     delivering = asyncio.create_task(bridge.run())
     broken = 0
     while broken < 2 and (delivery := await _at_work(bridge, delivering)):
-        if producer := delivery._producer:  # noqa: SLF001 # no broker can be made to refuse a batch
+        if producer := delivery._connection._producer:  # noqa: SLF001 # no broker can be made to refuse a batch
             producer._message_accumulator.fail_all(OutOfOrderSequenceNumber())  # noqa: SLF001 # the same
             broken += 1
     result = await delivering
@@ -106,8 +106,8 @@ async def _at_work(bridge: Bridge, running: "asyncio.Task[RunResult]") -> Delive
     """Its delivery, as soon as that has got further than now; None when it has ended."""
     delivery = bridge._delivery  # noqa: SLF001 # the moment matters
     before = delivery.points
-    while delivery.points == before and not running.done():
-        await asyncio.sleep(0)  # each turn of the loop counts
+    while delivery.points == before and not running.done():  # noqa: ASYNC110 # each turn counts
+        await asyncio.sleep(0)
     return None if running.done() else delivery
 
 
@@ -132,6 +132,16 @@ async def test_what_is_published_already_is_not_published_again(
     assert (await resume_run(copy, bench.bootstrap, say=bench.said.append)).delivered
     assert (await bench.records(), await bench.events()) == (records, events)
     assert not copy.exists()
+
+
+async def test_a_k6_that_never_started_leaves_no_run(bench: Bench) -> None:
+    """A bridge that died between its manifest and k6's first point: nothing to deliver, nothing said."""
+    folder = RunFolder.make(bench.folder / "spool", bench.manifest())
+    folder.close()
+    result = await resume_run(folder.path, bench.bootstrap, say=bench.said.append)
+    assert (result.recorded, result.delivered) == (False, True)
+    assert await bench.events() == []
+    assert not folder.path.exists()
 
 
 async def test_points_that_k6_could_not_write_are_reported(

@@ -22,7 +22,7 @@ from deploy.cli.k6.shared import (
 )
 from producers.k6.folder import is_idle, unfinished
 from producers.k6.outcome import RunResult
-from producers.k6.resume import resume_run
+from producers.k6.run import resume_run
 from schemas.errors import Permanent
 from schemas.settings import Settings
 

@@ -17,7 +17,7 @@ from producers.k6.envelopes import MAX_LINE, PIECE, Envelope, Envelopes
 from producers.k6.labels import adapted
 from producers.k6.urls import USUAL, Folding, Urls
 from schemas.envelopes import decode_labels, decode_numeric, raw_bytes
-from schemas.k6 import declared, judged, verdicts
+from schemas.k6 import declared, inspected, judged, verdicts
 from schemas.samples import MAX_LABELS, check_labels, check_name, check_source
 from schemas.topics import MAX_RECORD_BYTES
 
@@ -74,6 +74,44 @@ def test_every_point_of_a_real_run_is_in_an_envelope(version: str) -> None:
     }
     assert (envelopes.points, envelopes.malformed, envelopes.adapted) == (len(points), 0, 0)
     assert envelopes.latest == max(one["data"]["time"] for one in points)
+
+
+def test_what_is_no_http_is_kept() -> None:
+    """Sockets, gRPC, groups, scenarios, checks and own metrics: each as k6 wrote it, in k6's own number."""
+    envelopes, made = read([lines_of("protocols")])
+    metrics = summary_of("protocols")["metrics"]
+    found = samples(made)
+    count = Counter(name for name, *_ in found)
+    for name in ("ws_sessions", "ws_msgs_sent", "my_counter", "iterations", "http_reqs"):
+        assert count[name] == metrics[name]["count"]
+    assert count["checks"] == metrics["checks"]["passes"] == 7
+    assert count["my_rate"] == metrics["my_rate"]["passes"] == 4
+    trend = [value for name, value, *_ in found if name == "grpc_req_duration"]
+    assert (min(trend), max(trend)) == (
+        metrics["grpc_req_duration"]["min"],
+        metrics["grpc_req_duration"]["max"],
+    )
+    kinds = {"my_trend": "trend", "my_counter": "counter", "my_rate": "rate", "my_gauge": "gauge"}
+    assert {name: envelopes.metrics[name] for name in kinds} == kinds
+    labels: dict[str, dict[str, str]] = {name: tags for name, _, tags, _ in found}
+    assert labels["my_gauge"]["group"] == "::outer::inner"
+    assert labels["ws_sessions"] | {"url": "ws://127.0.0.1:19101/ws/{id}"} == labels["ws_sessions"]
+    assert labels["grpc_req_duration"]["name"] == "/grpc.health.v1.Health/Check"
+    assert {tags["scenario"] for *_, tags, _ in found if "scenario" in tags} == {
+        *("sockets", "calls", "pages")
+    }
+    assert (envelopes.points, envelopes.malformed, envelopes.adapted) == (count.total(), 0, 0)
+
+
+def test_thresholds_of_submetrics_have_their_verdicts() -> None:
+    """One aborted the test; the script's options alone say which, the summary how each went."""
+    told = json.loads((DATA / "k6-protocols" / "inspected.json").read_bytes())
+    asked = inspected(told["thresholds"])
+    envelopes, _ = read([lines_of("protocols")])
+    found = judged([*envelopes.thresholds, *asked], summary_of("protocols"))
+    assert [one.metric for one in found if one.abort_on_fail] == ["http_req_failed{scenario:pages}"]
+    assert [one.metric for one in found if not one.k6_passed] == ["http_req_failed{scenario:pages}"]
+    assert {one.metric for one in found} == {*told["thresholds"]}
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -5,11 +5,14 @@ carries the metric's own thresholds, and its submetrics without theirs: those on
 """
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any, Literal
 
 import msgspec
 
+from schemas.errors import Invalid
 from schemas.runs import Threshold
+from schemas.thresholds import parse_selection
 
 
 class PointData(msgspec.Struct, gc=False):
@@ -35,11 +38,18 @@ class ThresholdObject(msgspec.Struct):
     abort_on_fail: bool = msgspec.field(name="abortOnFail", default=False)
 
 
+class Submetric(msgspec.Struct):
+    """Points of a metric with certain tags, which a threshold asks for."""
+
+    tags: dict[str, str] | None = None
+
+
 class MetricData(msgspec.Struct):
     """A metric's declaration. `type` is counter, gauge, rate or trend."""
 
     type: str
     thresholds: list[str | ThresholdObject] | None = None
+    submetrics: list[Submetric] | None = None
 
 
 class Metric(msgspec.Struct):
@@ -52,6 +62,15 @@ class Metric(msgspec.Struct):
     def thresholds(self) -> list[Threshold]:
         """The metric's own thresholds, without verdicts."""
         return declared({self.metric: self.data.thresholds or []})
+
+    def named_urls(self) -> list[str]:
+        """Values of `name` and `url` that thresholds select points by."""
+        return [
+            value
+            for one in self.data.submetrics or []
+            for key, value in (one.tags or {}).items()
+            if key in {"name", "url"}
+        ]
 
 
 decode_points = msgspec.json.Decoder(Point).decode_lines
@@ -93,6 +112,16 @@ def verdicts(summary: Mapping[str, Any]) -> dict[tuple[str, str], bool]:
                 found[metric, expression] = not verdict
             elif isinstance(verdict, Mapping) and isinstance(verdict.get("ok"), bool):
                 found[metric, expression] = verdict["ok"]
+    return found
+
+
+def named_urls(summary: Mapping[str, Any] | None) -> list[str]:
+    """Values of `name` and `url` by which the thresholds of a summary select points."""
+    found = []
+    for metric, _ in verdicts(summary or {}):
+        with suppress(Invalid):
+            tags = dict(parse_selection(metric).tags)
+            found += [tags[key] for key in ("name", "url") if key in tags]
     return found
 
 

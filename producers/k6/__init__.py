@@ -1,9 +1,9 @@
 """Bridges k6 to Kafka: runs it, streams its points, says when the run began and how it ended.
 
-    k6 ─→ fifo ─→ envelopes ─→ spool ─→ delivery ─→ the samples topic
-          (one thread)     memory, then disk   (event loop)      ╰→ the run events
+    keeper ─→ k6 ─→ points.json ─→ tail ─→ envelopes ─→ delivery ─→ the samples topic
+                    (the run's folder)    (one event loop)       ╰→ the run events
 
-The thread never waits for Kafka, so k6 never does; only a spool at its limit stalls it. `run` puts the
-parts together, `imports` does the same for a file, `kept` finishes what an interrupted bridge left.
-The environment is handed in; nothing here reads it.
+k6 never waits for the bridge, and outlives it: the file is the queue. `bridge` works on a run's folder, `run`
+starts one or goes on with it, `imports` does the same for a finished run's file. The environment is handed in;
+nothing here reads it.
 """

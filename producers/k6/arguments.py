@@ -92,6 +92,11 @@ class Arguments:
         asked = [*self.values("summary-export")[-1:], environment.get("K6_SUMMARY_EXPORT", "")]
         return Path(asked[0]) if asked[0] else None
 
+    def tags(self) -> dict[str, str]:
+        """The tags that the command line gives to every point."""
+        pairs = [value.partition("=") for value in self.values("tag")]
+        return {key: value for key, separator, value in pairs if separator}
+
     def inspecting(self) -> list[str] | None:
         """Arguments for `k6 inspect`; None where that can't be done without harm."""
         if self.script in {None, "-"}:

@@ -1,8 +1,9 @@
-"""Asks the broker which envelopes of a bridge it already has, when acknowledgements did not arrive.
+"""Asks the broker which envelopes of a bridge it already has, when acknowledgements did not arrive or it died.
 
-Every envelope carries its number in a header, and all envelopes of a bridge share a key and so a
-partition. Reading that partition from the last acknowledged offset on tells which numbers are there.
-That is exact once the old connection is dead and its requests are through; hence SETTLE.
+Every envelope carries in a header which bytes of its source it holds and how many points there are up to its
+end, and all envelopes of a bridge share a key and so a partition. Reading that partition from the last
+acknowledged offset on tells what is there. That is exact once the old connection is dead and its requests
+are through; hence SETTLE.
 """
 
 import asyncio
@@ -14,19 +15,29 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.structs import ConsumerRecord
 
-SEQUENCE_HEADER = "headrace-sequence"
-"""Number of an envelope among those of its key, from 0, in decimal."""
+from schemas.errors import Permanent
+
+RANGE_HEADER = "headrace-range"
+"""`START-END/POINTS`: bytes of the source that the envelope holds, and points up to its end, in decimal."""
 
 SETTLE = 3.0
 """Seconds from the end of a producer to the look: a broker that was hung may still serve, in the moment
 it wakes, requests of connections that are gone."""
 
 
-class Position(NamedTuple):
-    """Where an acknowledged record lies."""
+class Span(NamedTuple):
+    """An envelope in the log: the bytes that it holds, points up to its end, and where it lies."""
 
+    start: int
+    end: int
+    points: int
     partition: int
     offset: int
+
+
+def in_header(start: int, end: int, points: int) -> bytes:
+    """The value of an envelope's header."""
+    return b"%d-%d/%d" % (start, end, points)
 
 
 class Since(NamedTuple):
@@ -36,11 +47,12 @@ class Since(NamedTuple):
     time_ms: int
 
 
-async def appended(bootstrap: str, topic: str, key: bytes, since: Since) -> dict[int, Position]:
-    """Where the envelopes of this key lie, by their numbers.
+async def appended(bootstrap: str, topic: str, key: bytes, since: Since) -> list[Span]:
+    """The envelopes of this key that are in the log since then.
 
     Raises:
         KafkaError: the broker is away or the topic does not exist.
+        Permanent: one is of an earlier version, which numbered its envelopes otherwise.
     """
     await asyncio.sleep(SETTLE)
     async with _reading(bootstrap, topic, key) as (consumer, source):
@@ -49,10 +61,17 @@ async def appended(bootstrap: str, topic: str, key: bytes, since: Since) -> dict
         else:
             at = (await consumer.offsets_for_times({source: since.time_ms}))[source]
             start = None if at is None else at.offset
-        return {
-            int(dict(record.headers)[SEQUENCE_HEADER]): Position(source.partition, record.offset)
-            async for record in _records(consumer, source, key, start)
-        }
+        return [_span(record) async for record in _records(consumer, source, key, start)]
+
+
+def _span(record: "ConsumerRecord[bytes, bytes]") -> Span:
+    header = dict(record.headers).get(RANGE_HEADER)
+    if header is None:
+        raise Permanent(
+            "A part of this was sent by an earlier version of headrace: finish it with that."
+        )
+    start, end, points = map(int, header.replace(b"-", b"/").split(b"/"))
+    return Span(start, end, points, record.partition, record.offset)
 
 
 async def published(bootstrap: str, topic: str, key: bytes) -> list[tuple[int, bytes]]:

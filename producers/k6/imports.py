@@ -6,8 +6,8 @@ again: it finds its started event, asks which envelopes arrived, and sends the o
 
 import asyncio
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,21 +16,21 @@ from uuid import UUID
 from aiokafka.errors import KafkaError
 
 from producers.k6 import runfile
+from producers.k6.connection import Say
+from producers.k6.csv_lines import CsvLines
+from producers.k6.delivery import Delivery, Target
 from producers.k6.doubt import published
-from producers.k6.envelopes import Envelopes
+from producers.k6.envelopes import Envelope, Envelopes
 from producers.k6.outcome import RunResult
-from producers.k6.spool import Spool, SpoolPolicy
-from producers.k6.transfer import Say, Target, Transfer
+from producers.k6.urls import USUAL, Folding
 from schemas.errors import Permanent, Temporary
-from schemas.k6 import judged, verdicts
+from schemas.k6 import judged, named_urls, verdicts
+from schemas.k6_metrics import MetricType, MetricTypes
 from schemas.runs import RUN_EVENT, PartitionSent, RunFinished, RunStarted
 from schemas.topics import Topics
 
 RUNNER = "import"
 """The runner of every import: the same file again must give the same records."""
-
-_IN_MEMORY = SpoolPolicy(memory=8 << 20, segment=1 << 20, disk=0)
-"""A file needs no spool: reading waits."""
 
 _CROSSED = 99
 """k6's exit code where a threshold was crossed."""
@@ -49,6 +49,22 @@ class ImportConfig:
     test: str | None = None
     """By default the file's name without suffixes."""
     summary: Mapping[str, Any] | None = None
+    types: Mapping[str, MetricType] = field(default_factory=dict)
+    """Of metrics in a CSV file, where neither k6 nor the summary knows them."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    keep_raw: bool = False
+    folding: Folding = USUAL
+
+
+class _Lines:
+    """The file's envelopes: a source that is read as Kafka takes them."""
+
+    def __init__(self, envelopes: Iterator[Envelope]) -> None:
+        self._envelopes = envelopes
+
+    async def get(self) -> Envelope | None:
+        await asyncio.sleep(0)  # the delivery goes on between two blocks
+        return next(self._envelopes, None)
 
 
 async def import_run(config: ImportConfig, *, say: Say, progress: runfile.Progress) -> RunResult:
@@ -73,17 +89,12 @@ async def import_run(config: ImportConfig, *, say: Say, progress: runfile.Progre
         stopping.set()
         raise
     execution_id = config.execution_id or file.execution_id(config.tenant_id)
-    target = Target(config.bootstrap, config.topics, config.tenant_id, execution_id, RUNNER)
-    begun = await _begun(target)
-    transfer = Transfer(
-        target,
-        spool=config.file.parent,  # never written to: _IN_MEMORY
-        policy=_IN_MEMORY,
-        since_ms=begun or 0,
-        say=say,
-        imported=True,
-        in_doubt=begun is not None,
+    target = Target(
+        config.bootstrap, config.topics, config.tenant_id, execution_id, RUNNER, imported=True
     )
+    begun = await _begun(target)
+    envelopes = _envelopes(config, target, csv=file.csv)
+    delivery = Delivery(target, begun or 0, say, in_doubt=begun is not None)
     started = RunStarted(
         execution_id=execution_id,
         tenant_id=config.tenant_id,
@@ -91,49 +102,59 @@ async def import_run(config: ImportConfig, *, say: Say, progress: runfile.Progre
         runner=RUNNER,
         test=config.test or config.file.name.split(".")[0],
         script=config.file.name,
+        tags=dict(config.tags),
+        keep_raw=config.keep_raw,
     )
 
-    def copy(envelopes: Envelopes, spool: Spool) -> None:
-        try:
-            for block in runfile.blocks(config.file, told):
-                for envelope in envelopes.feed(block):
-                    spool.put(envelope)
-            for envelope in envelopes.end():
-                spool.put(envelope)
-        finally:
-            spool.close()
+    def read() -> Iterator[Envelope]:
+        for block in runfile.blocks(config.file, progress):
+            yield from envelopes.feed(block)
+        yield from envelopes.end()
 
     def ended(sent: list[PartitionSent]) -> RunFinished:
         return RunFinished(
             execution_id=execution_id,
             tenant_id=config.tenant_id,
-            at=datetime.fromisoformat(transfer.envelopes.latest),
+            at=datetime.fromisoformat(envelopes.latest),
             runner=RUNNER,
             topic=config.topics.samples,
             sent=sent,
             exit_code=_exit_code(config.summary),
-            metrics=transfer.envelopes.metrics,
-            thresholds=judged(transfer.envelopes.thresholds, config.summary),
+            metrics=envelopes.metrics,
+            thresholds=judged(envelopes.thresholds, config.summary),
             summary=dict(config.summary) if config.summary else None,
         )
 
-    transfer.delivery.patient = False
-    # First, because it is how a later attempt knows of this one.
-    await transfer.announce(started)
-    transfer.begin(copy)
+    delivery.hurry()
     try:
-        await transfer.finish(ended)
-    except BaseException:
-        stopping.set()
-        await transfer.stop()
-        raise
+        # First, because it is how a later attempt knows of this one.
+        await delivery.publish(started)
+        await delivery.drain(_Lines(read()))
+        await delivery.publish(ended(delivery.sent))
+    finally:
+        await delivery.stop()
     return RunResult.of(
         execution_id,
         _exit_code(config.summary),
-        transfer,
-        thresholds=judged(transfer.envelopes.thresholds, config.summary),
+        envelopes,
+        delivery,
+        thresholds=judged(envelopes.thresholds, config.summary),
         summary=dict(config.summary) if config.summary else None,
     )
+
+
+def _envelopes(config: ImportConfig, target: Target, *, csv: bool) -> Envelopes:
+    run: Any = {
+        "tenant_id": target.tenant_id,
+        "source": target.source,
+        "execution_id": target.execution_id,
+        "folding": config.folding,
+    }
+    if not csv:
+        return Envelopes(**run)
+    envelopes = CsvLines(MetricTypes(config.summary, config.types), **run)
+    envelopes.name(named_urls(config.summary))
+    return envelopes
 
 
 async def _begun(target: Target) -> int | None:

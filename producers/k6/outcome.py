@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from producers.k6.transfer import Transfer
+from producers.k6.delivery import Delivery
+from producers.k6.envelopes import Envelopes
 from schemas.runs import PartitionSent, Threshold
 
 
@@ -16,7 +17,7 @@ class RunResult:
     `delivered`: every point was acknowledged and the finished event is published. Otherwise `problem`
     says why, and `kept` is the directory to deliver later; without one, points are lost.
     `recorded` is false where k6 gave up before its first point: then nothing was published.
-    `read` counts points, `malformed` lines that are none, `adapted` tag sets changed to be accepted.
+    `read` counts points that were looked at, `spooled_bytes` what waited on disk at most, `malformed` lines that are none, `adapted` tag sets changed to be accepted.
     """
 
     execution_id: UUID
@@ -46,30 +47,32 @@ class RunResult:
         cls,
         execution_id: UUID,
         exit_code: int,
-        transfer: Transfer,
+        envelopes: Envelopes,
+        delivery: Delivery,
         *,
         recorded: bool = True,
         problem: str = "",
         kept: Path | None = None,
+        spooled_bytes: int = 0,
         thresholds: list[Threshold],
         summary: dict[str, Any] | None,
     ) -> "RunResult":
-        """The result of a transfer that has ended."""
+        """The result of a delivery that has ended."""
         return cls(
             execution_id=execution_id,
             exit_code=exit_code,
-            read=transfer.envelopes.points,
-            sent=transfer.delivery.points,
-            malformed=transfer.envelopes.malformed,
-            complaint=transfer.envelopes.complaint,
-            adapted=transfer.envelopes.adapted,
-            envelopes=transfer.delivery.envelopes,
-            spooled_bytes=transfer.spool.spooled_bytes,
-            partitions=transfer.delivery.sent,
+            read=envelopes.points,
+            sent=delivery.points,
+            malformed=envelopes.malformed,
+            complaint=envelopes.complaint,
+            adapted=envelopes.adapted,
+            envelopes=delivery.envelopes,
+            spooled_bytes=spooled_bytes,
+            partitions=delivery.sent,
             recorded=recorded,
             problem=problem,
             kept=kept,
-            metrics=transfer.envelopes.metrics,
+            metrics=envelopes.metrics,
             thresholds=thresholds,
             summary=summary,
         )

@@ -3,28 +3,46 @@
 import asyncio
 import contextlib
 import json
-import os
 import shutil
 import sys
 import sysconfig
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from producers.k6.arguments import Arguments
+from producers.k6.folder import RunFolder
 from schemas.errors import Permanent
 from schemas.k6 import inspected
-from schemas.runs import Threshold
+from schemas.runs import RunStarted, Threshold
 
-Inspection = tuple[list[Threshold], dict[str, Any]]
-"""Thresholds (of submetrics too) and options of a script; empty where k6 can't tell in time."""
+
+@dataclass(frozen=True)
+class Inspection:
+    """Thresholds (of submetrics too), options and tags of a script; empty where k6 can't tell in time."""
+
+    thresholds: list[Threshold] = field(default_factory=list)
+    options: dict[str, Any] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+
+    def added_to(self, started: RunStarted) -> RunStarted:
+        """The event with what the script says; the command line's tags go first, as they do in k6."""
+        return started.model_copy(
+            update={
+                "thresholds": self.thresholds,
+                "options": self.options,
+                "tags": self.tags | started.tags,
+            }
+        )
+
 
 Inspect = Callable[[], Awaitable[Inspection]]
 
-_CHILD = Path(__file__).with_name("child.py")
+_KEEPER = Path(__file__).with_name("keeper.py")
 
 _INSPECTION = 5.0
 """Seconds that `k6 inspect` gets. It runs beside the test's own start, at low priority."""
@@ -62,22 +80,28 @@ def command(
 
 
 async def start(
-    command: Sequence[str], environment: Mapping[str, str], stdout: int | None
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    stdout: int | None,
+    folder: RunFolder,
+    summary: Path,
 ) -> Process:
     """Start k6 on our terminal; `stdout` is a descriptor for its standard output, None for ours."""
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-I", "-S", str(_CHILD), str(os.getpid())),
-        *command,
-        env=environment,
-        stdout=stdout,
-    )
+    with folder.held_running() as descriptor:
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-S", str(_KEEPER), str(folder.path), str(summary)),
+            *command,
+            env=environment,
+            stdout=stdout,
+            pass_fds=[descriptor],
+        )
 
 
 async def inspect(program: str, arguments: Arguments, environment: Mapping[str, str]) -> Inspection:
     """What `k6 inspect` says of the script."""
     flags = arguments.inspecting()
     if flags is None:
-        return [], {}
+        return Inspection()
     process = await asyncio.create_subprocess_exec(
         *("nice", "-n", "10", program, "inspect", "--include-system-env-vars", *flags),
         env=environment,
@@ -89,14 +113,21 @@ async def inspect(program: str, arguments: Arguments, environment: Mapping[str, 
         async with asyncio.timeout(_INSPECTION):
             output, _ = await process.communicate()
         options = json.loads(output)
-        return inspected(options.get("thresholds")), _told(options)
+        return Inspection(
+            inspected(options.get("thresholds")), _told(options), _tags(options.get("tags"))
+        )
     except (TimeoutError, ValueError, AttributeError, msgspec.DecodeError):
-        return [], {}
+        return Inspection()
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         # To the end of its output, also when cancelled: a pipe that outlives the loop complains on stderr.
         await process.communicate()
+
+
+def _tags(given: object) -> dict[str, str]:
+    items = given.items() if isinstance(given, Mapping) else ()
+    return {str(key): str(value) for key, value in items}
 
 
 def _told(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,27 +138,3 @@ def _told(options: Mapping[str, Any]) -> dict[str, Any]:
         for name, scenario in scenarios.items()
     }
     return told
-
-
-class SummaryFile:
-    """k6's summary document, where this run writes one."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._before = self._stamp()
-
-    def read(self) -> dict[str, Any] | None:
-        """The document; None where k6 wrote none, as after `--no-summary` or a second Ctrl-C."""
-        if self._stamp() in {None, self._before}:
-            return None
-        try:
-            document = json.loads(self._path.read_bytes())
-        except (OSError, ValueError):
-            return None
-        return document if isinstance(document, dict) else None
-
-    def _stamp(self) -> tuple[int, int] | None:
-        if not self._path.is_file():
-            return None
-        status = self._path.stat()
-        return status.st_ino, status.st_mtime_ns

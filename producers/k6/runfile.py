@@ -1,4 +1,7 @@
-"""The file of a finished run, `--out json=run.json` or `run.json.gz`: its identity, and its blocks."""
+"""The file of a finished run, `--out json` or `--out csv`, packed or not: its format, identity and blocks.
+
+Format and packing follow from the content: what a file is called says nothing.
+"""
 
 import gzip
 import hashlib
@@ -14,6 +17,7 @@ from uuid import UUID, uuid5
 
 import msgspec
 
+from producers.k6.csv_lines import HEAD, as_rfc3339
 from schemas.errors import Permanent
 from schemas.k6 import decode_point
 
@@ -33,6 +37,7 @@ class RunFile:
     path: Path
     digest: bytes
     first: datetime
+    csv: bool
 
     def execution_id(self, tenant_id: UUID) -> UUID:
         """The same for the same lines, compressed or not; another for each tenant."""
@@ -46,15 +51,24 @@ def examine(path: Path, progress: Progress) -> RunFile:
         digest.update(block)
         if len(head) < _BLOCK:
             head += block
+    csv = False
     for line in head.split(b"\n"):
+        csv = csv or line.startswith(HEAD.encode())
         try:
-            first = datetime.fromisoformat(decode_point(line).data.time)
-        except (msgspec.DecodeError, ValueError):
+            text = as_rfc3339(_second(line)) if csv else decode_point(line).data.time
+            first = datetime.fromisoformat(text)
+        except (msgspec.DecodeError, ValueError, OverflowError):
             continue
-        return RunFile(path, digest.digest(), first)
+        return RunFile(path, digest.digest(), first, csv)
     raise Permanent(
-        f"{path} holds no points of k6: it must come from `k6 run --out json={path.name}`."
+        f"{path} holds no points of k6: it must come from `k6 run --out json={path.name}` or `--out csv=…`."
     )
+
+
+def _second(line: bytes) -> str:
+    """The second column of a row of CSV. Raises ValueError."""
+    _, stamp, _ = line.decode(errors="replace").split(",", 2)
+    return stamp
 
 
 def blocks(path: Path, progress: Progress) -> Iterator[bytes]:

@@ -176,7 +176,7 @@ def _until_points_flow(installation: Installation) -> None:
 def _until_k6_runs(demo: psutil.Process) -> psutil.Process:
     """The k6 that runs the script, once it is started; another inspects it meanwhile."""
     while demo.is_running():
-        for one in demo.children():
+        for one in demo.children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess):
                 if one.name() == "k6" and "run" in one.cmdline():
                     return one

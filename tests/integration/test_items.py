@@ -1,6 +1,7 @@
 """The items service on a real PostgreSQL: what its clients may rely on."""
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -8,6 +9,8 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import cast
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -16,7 +19,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from deploy.demo.items import serving_items
+from deploy.demo.scripts import Load, Script
 from deploy.http_metrics import Measured
+from producers.k6.program import find
 from sinks.scratch import scratch_database
 from tests.exposition import check_measured
 
@@ -174,6 +179,68 @@ def start_items(dsn: str) -> "subprocess.Popen[str]":
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+METRICS = {
+    "basic": {"http_req_duration": ["p(95)<500"], "http_req_failed": ["rate<0.01"]},
+    "crud": {
+        "http_req_duration": ["p(95)<700"],
+        "http_req_failed": ["rate<0.02"],
+        "checks": ["rate>0.98"],
+    },
+    "stress_ramp": {"http_req_duration": ["p(95)<800"], "http_req_failed": ["rate<0.01"]},
+}
+
+
+async def test_each_k6_script_runs_against_the_service(postgres: str, tmp_path: Path) -> None:
+    """Shortened by the environment, with a token; the summary has its thresholds, the points its endpoints."""
+    with scratch_database(postgres) as dsn:
+        process = start_items(dsn)
+        try:
+            assert process.stderr is not None
+            line = await asyncio.to_thread(process.stderr.readline)
+            found = re.search(r"listens on (http://\S+)", line)
+            assert found, line
+            for name, thresholds in METRICS.items():
+                summary, points = tmp_path / f"{name}.json", tmp_path / f"{name}.points"
+                load = Load(cast("Script", name), seconds=3, vus=3)
+                environment = load.environment(os.environ | {"TOKEN": "s3cret"}, found[1] + "/")
+                k6 = await asyncio.create_subprocess_exec(
+                    *(find(None, environment), "run", "--address", "", "--no-usage-report"),
+                    *("--http-debug", "--summary-export", str(summary), "--out", f"json={points}"),
+                    str(load.path),
+                    env=environment,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                )
+                output, _ = await k6.communicate()
+                # 99: on a busy machine a percentile may be missed, and that is no fault of the script.
+                assert k6.returncode in {0, 99}, output[-2000:]
+                assert b"Authorization: Bearer s3cret" in output
+                metrics = json.loads(summary.read_bytes())["metrics"]
+                assert {
+                    metric: list(metrics[metric]["thresholds"]) for metric in thresholds
+                } == thresholds
+                assert metrics["http_reqs"]["count"] > 0
+                assert metrics["checks"]["fails"] == 0
+                _check_points(name, points)
+        finally:
+            process.terminate()
+            process.communicate()
+
+
+def _check_points(name: str, points: Path) -> None:
+    """Requests are grouped by endpoint; CRUD has both its scenarios and its own trend."""
+    found = [json.loads(line) for line in points.read_bytes().splitlines()]
+    tags = [
+        one["data"]["tags"]
+        for one in found
+        if (one["metric"], one["type"]) == ("http_reqs", "Point")
+    ]
+    crud = name == "crud"
+    assert {one["name"] for one in tags} == {"/items", *(["/items/{id}"] if crud else [])}
+    assert {one["scenario"] for one in tags} == ({"smoke", "crud_load"} if crud else {"default"})
+    assert any(one["metric"] == "custom_create_duration" for one in found) == crud
 
 
 async def test_the_process_measures_its_requests_and_stops_when_told(postgres: str) -> None:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from producers.k6 import kept
+from producers.k6.folder import unfinished
+from producers.k6.run import resume_run
 from producers.topics import create_topics
 from schemas.runs import RunAborted, RunFinished, RunStarted
 from schemas.topics import Topics
@@ -38,16 +39,22 @@ async def bench(kafka: str, topics: Topics, tmp_path: Path) -> Bench:
 
 async def test_points_and_events_of_a_run(bench: Bench, site: str) -> None:
     """Kafka holds the points that k6 wrote, each once; the events say what was run and how it ended."""
-    config = bench.config("-e", f"URL={site}", "--vus", "3", "--iterations", "300", test="smoke")
+    config = bench.config(
+        *("-e", f"URL={site}", "--vus", "3", "--iterations", "300", "--tag", "team=shop"),
+        test="smoke",
+    )
     result = await bench.run(config)
     records = await bench.records()
     assert stored(records) == written(bench.truth.read_bytes())
     assert result.delivered
-    assert (result.exit_code, result.malformed, result.spooled_bytes) == (99, 0, 0)
+    assert (result.exit_code, result.malformed) == (99, 0)
+    assert unfinished(config.spool) == []
 
     started, finished = await bench.events()
     assert isinstance(started, RunStarted)
     assert (started.test, Path(started.script).name) == ("smoke", "basic.js")
+    assert started.tags == {"suite": "smoke", "team": "shop"}
+    assert (started.runners_expected, started.keep_raw) == (1, False)
     assert isinstance(finished, RunFinished)
     assert finished.exit_code == 99
     assert {(one.metric, one.expression): one.k6_passed for one in finished.thresholds} == {
@@ -82,6 +89,7 @@ async def test_a_k6_that_did_not_start_leaves_no_run(
     assert result.exit_code not in {0, 99}
     assert (result.recorded, result.kept) == (False, None)
     assert await bench.events() == []
+    assert list(config.spool.iterdir()) == []
 
 
 async def test_a_completed_run_without_points_is_a_run(bench: Bench) -> None:
@@ -117,9 +125,8 @@ async def test_a_cancelled_bridge_ends_k6_and_keeps_the_rest(bench: Bench, site:
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    (directory,) = kept.directories(config.spool)
-    ended = await kept.deliver(directory, bench.bootstrap, bench.said.append)
-    assert isinstance(ended, RunFinished)
+    (folder,) = unfinished(config.spool)
+    assert (await resume_run(folder, bench.bootstrap, say=bench.said.append)).delivered
     assert stored(await bench.records()) == written(bench.truth.read_bytes())
 
 
@@ -268,20 +275,7 @@ async def test_a_dead_broker_is_not_awaited_for_ever(
     _, err = await asyncio.to_thread(process.communicate)
     assert process.returncode == 75, err
     assert "Deliver them: headrace k6 deliver" in err.splitlines()[-1]
-    (directory,) = kept.directories(bench.folder / "home" / "spool")
-    await kept.deliver(directory, bench.bootstrap, bench.said.append)
+    (folder,) = unfinished(bench.folder / "home" / "spool")
+    await resume_run(folder, bench.bootstrap, say=bench.said.append)
     assert stored(await bench.records()) == written(bench.truth.read_bytes())
     assert [type(one) for one in await bench.events()] == [RunStarted, RunFinished]
-
-
-async def test_a_killed_bridge_takes_k6_with_it(
-    bench: Bench, site: str, headrace: Callable[..., "subprocess.Popen[str]"]
-) -> None:
-    """Kill -9 leaves no k6 that waits for a reader for ever."""
-    arguments = bench.config("-e", f"URL={site}", "--duration", "5m").arguments
-    process = headrace("run", *arguments)
-    await until(lambda: bench.truth.exists() and bench.truth.stat().st_size > 0)
-    process.kill()
-    # Its pipes close only when k6, which holds them too, is gone.
-    await asyncio.wait_for(asyncio.to_thread(process.communicate), 30)
-    assert process.returncode == -signal.SIGKILL

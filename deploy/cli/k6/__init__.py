@@ -6,16 +6,17 @@ from importlib import import_module
 import typer
 
 _COMMANDS = {
-    "run": "run",
-    "imports": "import",
-    "deliver": "deliver",
-    "backfill": "backfill",
-    "summary": "summary",
-    "report": "report",
-    "compare": "compare",
-    "baseline": "baseline",
+    "run": ("run",),
+    "resume": ("resume", "deliver"),
+    "imports": ("import",),
+    "consume": ("consume", "end"),
+    "backfill": ("backfill",),
+    "summary": ("summary",),
+    "report": ("report",),
+    "compare": ("compare",),
+    "baseline": ("baseline",),
 }
-"""Module of this package → its command, in the order of `--help`."""
+"""Module of this package → its commands, in the order of `--help`."""
 
 
 def register(app: typer.Typer) -> None:
@@ -31,7 +32,7 @@ def register(app: typer.Typer) -> None:
     # Without a callback Typer makes the only command the application itself.
     k6.callback()(lambda: None)
     words = [word for word in sys.argv[1:] if not word.startswith("-")][1:2]
-    wanted = [module for module, command in _COMMANDS.items() if command in words]
+    wanted = [module for module, commands in _COMMANDS.items() if set(words) & set(commands)]
     for module in wanted or _COMMANDS:
         import_module(f"{__name__}.{module}").register(k6)
     app.add_typer(k6, name="k6")

@@ -13,13 +13,22 @@ import typer
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
 from deploy.cli.context import resolve, tenant, topics
-from deploy.cli.k6.shared import LOST, ApiKey, ExecutionId, Json, conclude, quiet, say, spool_folder
+from deploy.cli.k6.shared import (
+    ApiKey,
+    ExecutionId,
+    Json,
+    UrlFolding,
+    UrlRules,
+    conclude,
+    folding,
+    quiet,
+    say,
+    spool_folder,
+)
 from producers.k6.arguments import Arguments
 from producers.k6.program import find
 from producers.k6.run import RunConfig, run_k6, this_process
 from producers.k6.signals import Signals
-from producers.k6.spool import SpoolPolicy
-from producers.k6.transfer import PointsLostError
 from schemas.errors import Permanent
 from schemas.settings import Settings
 
@@ -54,14 +63,27 @@ def run(
         str | None,
         typer.Option(help="This runner among those of one execution. By default host and process."),
     ] = None,
+    runners: Annotated[
+        int,
+        typer.Option(
+            min=1, help="How many runners share the --execution-id; the run ends with the last."
+        ),
+    ] = 1,
+    keep_raw: Annotated[
+        bool, typer.Option("--keep-raw", help="Keep the run's points after they are aggregated.")
+    ] = False,
+    url_rules: UrlRules = None,
+    url_folding: UrlFolding = True,
     k6: Annotated[
         Path | None,
         typer.Option(help="The k6 to run. By default that on PATH, or the packaged one."),
     ] = None,
     spool_limit: Annotated[
         str,
-        typer.Option(help="Disk that points may take while Kafka is away; then k6's output waits."),
-    ] = "4GiB",
+        typer.Option(
+            help="Disk that points may take while Kafka is away; then the test is ended, as by Ctrl-C."
+        ),
+    ] = "8GiB",
     deliver_within: Annotated[
         str,
         typer.Option(
@@ -74,21 +96,23 @@ def run(
     """Run k6 as ever; its points stream to Kafka meanwhile.
 
     Every option that is not listed here is k6's own and is passed on; all after `--` is, too. Terminal,
-    signals and exit code are k6's. While Kafka is away points wait in memory and on disk; k6 goes on.
+    signals and exit code are k6's. k6 writes to disk and never waits: while Kafka is away its points stay
+    there, and if this process is killed k6 goes on, and so does `headrace k6 resume`.
 
         headrace k6 run script.js
         headrace k6 run --test checkout --vus 50 --duration 5m -e HOST=staging script.js
+        headrace k6 run --execution-id $ID --runners 3 script.js    # on each of three machines
 
     Exit code: k6's, once everything is delivered or where k6 did not start. **75**: Kafka took not
     everything within `--deliver-within` of k6's end, or before a Ctrl-C; the rest is kept on disk and
-    `headrace k6 deliver` finishes it. **74**: points are lost. With `--json`, k6's stdout goes to stderr.
+    `headrace k6 deliver` finishes it. **74**: points are lost, because the disk failed k6. With `--json`, k6's stdout goes to stderr.
     """
     settings = Settings()
     quiet()
     if Arguments.parse(ctx.args).values("help"):
         program = find(k6, os.environ)
         os.execv(program, [program, "run", "--help"])  # noqa: S606 # k6's own help, nothing to bridge
-    policy = SpoolPolicy(disk=_bytes(spool_limit))
+    limit, urls = _bytes(spool_limit), folding(url_rules, by_default=url_folding)
     patience = _duration(deliver_within)
     endpoints = resolve(settings, "kafka", "database")
     tenant_id = asyncio.run(tenant(settings, endpoints, api_key))
@@ -102,18 +126,17 @@ def run(
         execution_id=execution_id or uuid4(),
         test=test,
         runner=runner or this_process(),
+        runners=runners,
+        keep_raw=keep_raw,
         k6=k6,
-        policy=policy,
+        disk_limit=limit,
+        folding=urls,
         deliver_within=patience,
         stdout=sys.stderr.fileno() if as_json else None,
     )
     # Before the event loop and its threads, which are to leave signals alone.
     with Signals() as signals:
-        try:
-            result = asyncio.run(run_k6(config, say=say, signals=signals))
-        except PointsLostError as error:
-            say(str(error))
-            sys.exit(LOST)
+        result = asyncio.run(run_k6(config, say=say, signals=signals))
     conclude(result, settings, as_json=as_json)
 
 

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from deploy.local.ports import Ports
 from producers.k6.outcome import RunResult
+from producers.k6.urls import Folding, Urls
 from schemas.settings import Settings
 
 LOST, KEPT = 74, 75
@@ -29,6 +30,23 @@ ApiKey = Annotated[
         show_envvar=True,
     ),
 ]
+UrlRules = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--url-rule",
+        envvar="HEADRACE_URL_RULES",
+        metavar="REGEX=>TEXT",
+        help="Replace what the expression finds in a URL, before the default rule (repeatable; in the "
+        "environment with spaces between).",
+    ),
+]
+UrlFolding = Annotated[
+    bool,
+    typer.Option(
+        envvar="HEADRACE_URL_FOLDING",
+        help="Drop query strings, and write ids in paths as {id}; requests with a name tag keep it.",
+    ),
+]
 ExecutionId = Annotated[
     UUID | None, typer.Option(help="The run's id, a UUID, instead of a new one.")
 ]
@@ -37,8 +55,23 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on std
 _console = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
+def folding(rules: list[str] | None, *, by_default: bool) -> Folding:
+    """How URLs are to be folded. Raises Permanent where a rule can't be read."""
+    found = Folding(tuple(rules or ()), by_default)
+    Urls(found)
+    return found
+
+
 def conclude(result: RunResult, settings: Settings, *, as_json: bool) -> NoReturn:
     """Tell what became of a run, and exit with the code that says it."""
+    tell(result, settings)
+    if as_json:
+        print(json.dumps(_facts(result)))
+    sys.exit(result.exit_code if result.delivered else KEPT if result.kept else LOST)
+
+
+def tell(result: RunResult, settings: Settings) -> None:
+    """Tell what became of a run."""
     if result.malformed:
         say(f"unreadable lines of k6's output: {result.malformed:,}; the first: {result.complaint}")
     if result.adapted:
@@ -51,14 +84,11 @@ def conclude(result: RunResult, settings: Settings, *, as_json: bool) -> NoRetur
     elif result.kept:
         say(
             f"run {result.execution_id}: k6 ended with {result.exit_code}, but {result.problem}: "
-            f"{result.read - result.sent:,} of {result.read:,} points are kept in {result.kept}. "
+            f"{result.sent:,} points are delivered, the others kept in {result.kept}. "
             f"Deliver them: headrace k6 deliver {result.kept}"
         )
     else:
         say(f"run {result.execution_id}: {result.problem}")
-    if as_json:
-        print(json.dumps(_facts(result)))
-    sys.exit(result.exit_code if result.delivered else KEPT if result.kept else LOST)
 
 
 def result_url(settings: Settings, execution_id: UUID) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from producers.k6.arguments import Arguments
-from producers.k6.program import SummaryFile, command, find
+from producers.k6.program import command, find
 from schemas.errors import Permanent
 
 POINTS, SUMMARY = Path("/x/points"), Path("/x/summary.json")
@@ -68,15 +68,10 @@ def test_the_users_summary_file_is_left_to_the_user() -> None:
     assert "--summary-export" not in command("k6", arguments, {}, POINTS, SUMMARY)
 
 
-def test_a_summary_of_an_earlier_run_is_not_taken_for_this_one(tmp_path: Path) -> None:
-    """Only a document that this run wrote counts."""
-    path = tmp_path / "summary.json"
-    path.write_text("{}")
-    summary = SummaryFile(path)
-    assert summary.read() is None
-    path.unlink()
-    path.write_text('{"metrics": {}}')
-    assert summary.read() == {"metrics": {}}
+def test_tags_of_the_command_line_are_the_runs() -> None:
+    """As k6 reads them: repeated, the last value of a key counts, what is no pair is k6's to refuse."""
+    given = ["--tag", "team=shop", "--tag=build=7", "--tag", "build=8=b", "--tag", "odd", "s.js"]
+    assert Arguments.parse(given).tags() == {"team": "shop", "build": "8=b"}
 
 
 def test_inspection_loads_the_script_as_the_run_does() -> None:

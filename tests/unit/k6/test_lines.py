@@ -13,15 +13,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.k6.envelopes import MAX_LINE, POINTS, Envelope, Envelopes
+from producers.k6.envelopes import MAX_LINE, PIECE, Envelope, Envelopes
 from producers.k6.labels import adapted
+from producers.k6.urls import USUAL, Folding, Urls
 from schemas.envelopes import decode_labels, decode_numeric, raw_bytes
-from schemas.k6 import declared, judged, verdicts
-from schemas.samples import check_labels, check_name, check_source
+from schemas.k6 import declared, inspected, judged, verdicts
+from schemas.samples import MAX_LABELS, check_labels, check_name, check_source
 from schemas.topics import MAX_RECORD_BYTES
 
 DATA = Path(__file__).parents[2] / "data"
 VERSIONS = ["0.57.0", "1.1.0", "2.0.0"]
+AS_IT_IS = Folding(by_default=False)
 TENANT, EXECUTION = UUID(int=1), UUID(int=2)
 
 
@@ -34,8 +36,12 @@ def summary_of(version: str) -> dict[str, Any]:
     return document
 
 
-def read(blocks: Iterable[bytes]) -> tuple[Envelopes, list[Envelope]]:
-    envelopes = Envelopes(tenant_id=TENANT, source="k6/x", execution_id=EXECUTION)
+def read(
+    blocks: Iterable[bytes], at: int = 0, folding: Folding = USUAL
+) -> tuple[Envelopes, list[Envelope]]:
+    envelopes = Envelopes(
+        tenant_id=TENANT, source="k6/x", execution_id=EXECUTION, at=at, folding=folding
+    )
     made = [one for block in blocks for one in envelopes.feed(block)]
     return envelopes, [*made, *envelopes.end()]
 
@@ -58,7 +64,7 @@ def test_every_point_of_a_real_run_is_in_an_envelope(version: str) -> None:
     """Name, value, tags and time of each point are what k6 wrote, in k6's order."""
     parsed = [json.loads(line) for line in lines_of(version).splitlines()]
     points = [one for one in parsed if one["type"] == "Point"]
-    envelopes, made = read([lines_of(version)])
+    envelopes, made = read([lines_of(version)], folding=AS_IT_IS)
     assert samples(made) == [
         (one["metric"], one["data"]["value"], one["data"]["tags"], one["data"]["time"])
         for one in points
@@ -68,6 +74,44 @@ def test_every_point_of_a_real_run_is_in_an_envelope(version: str) -> None:
     }
     assert (envelopes.points, envelopes.malformed, envelopes.adapted) == (len(points), 0, 0)
     assert envelopes.latest == max(one["data"]["time"] for one in points)
+
+
+def test_what_is_no_http_is_kept() -> None:
+    """Sockets, gRPC, groups, scenarios, checks and own metrics: each as k6 wrote it, in k6's own number."""
+    envelopes, made = read([lines_of("protocols")])
+    metrics = summary_of("protocols")["metrics"]
+    found = samples(made)
+    count = Counter(name for name, *_ in found)
+    for name in ("ws_sessions", "ws_msgs_sent", "my_counter", "iterations", "http_reqs"):
+        assert count[name] == metrics[name]["count"]
+    assert count["checks"] == metrics["checks"]["passes"] == 7
+    assert count["my_rate"] == metrics["my_rate"]["passes"] == 4
+    trend = [value for name, value, *_ in found if name == "grpc_req_duration"]
+    assert (min(trend), max(trend)) == (
+        metrics["grpc_req_duration"]["min"],
+        metrics["grpc_req_duration"]["max"],
+    )
+    kinds = {"my_trend": "trend", "my_counter": "counter", "my_rate": "rate", "my_gauge": "gauge"}
+    assert {name: envelopes.metrics[name] for name in kinds} == kinds
+    labels: dict[str, dict[str, str]] = {name: tags for name, _, tags, _ in found}
+    assert labels["my_gauge"]["group"] == "::outer::inner"
+    assert labels["ws_sessions"] | {"url": "ws://127.0.0.1:19101/ws/{id}"} == labels["ws_sessions"]
+    assert labels["grpc_req_duration"]["name"] == "/grpc.health.v1.Health/Check"
+    assert {tags["scenario"] for *_, tags, _ in found if "scenario" in tags} == {
+        *("sockets", "calls", "pages")
+    }
+    assert (envelopes.points, envelopes.malformed, envelopes.adapted) == (count.total(), 0, 0)
+
+
+def test_thresholds_of_submetrics_have_their_verdicts() -> None:
+    """One aborted the test; the script's options alone say which, the summary how each went."""
+    told = json.loads((DATA / "k6-protocols" / "inspected.json").read_bytes())
+    asked = inspected(told["thresholds"])
+    envelopes, _ = read([lines_of("protocols")])
+    found = judged([*envelopes.thresholds, *asked], summary_of("protocols"))
+    assert [one.metric for one in found if one.abort_on_fail] == ["http_req_failed{scenario:pages}"]
+    assert [one.metric for one in found if not one.k6_passed] == ["http_req_failed{scenario:pages}"]
+    assert {one.metric for one in found} == {*told["thresholds"]}
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -116,13 +160,36 @@ def test_block_boundaries_do_not_matter(cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), len(data)]
     envelopes, made = read(data[a:b] for a, b in pairwise(edges))
     assert samples(made) == samples(read([data])[1])
+    assert made == read([data])[1]
     assert envelopes.malformed == 0
+
+
+@given(cut=st.integers(0, 200), flushes=st.sets(st.integers(0, 60)))
+def test_an_envelope_says_where_to_go_on(cut: int, flushes: set[int]) -> None:
+    """Whoever begins after any of them, however they came about, gets exactly the others' points."""
+    data = lines_of("1.1.0")
+    envelopes, made = read([])
+    for n, start in enumerate(range(0, len(data), 5000)):
+        made += envelopes.feed(data[start : start + 5000])
+        if n in flushes:
+            made += envelopes.flush()
+    made += envelopes.end()
+    before = made[: cut % (len(made) + 1)]
+    at = before[-1].end if before else 0
+    assert samples(before) + samples(read([data[at:]], at)[1]) == samples(made)
+    assert made[-1].end == len(data)
 
 
 def test_envelopes_are_full_but_the_last() -> None:
     """Points are packed densely and in order."""
-    _, made = read([point({}) * (2 * POINTS + 1)])
-    assert [one.points for one in made] == [POINTS, POINTS, 1]
+    line = point({})
+    fit = PIECE // len(line)
+    _, made = read([line * (2 * fit + 1)])
+    assert [(one.points, one.end) for one in made] == [
+        (fit, fit * len(line)),
+        (fit, 2 * fit * len(line)),
+        (1, (2 * fit + 1) * len(line)),
+    ]
 
 
 def test_envelopes_name_run_tenant_and_source() -> None:
@@ -136,9 +203,28 @@ def test_envelopes_name_run_tenant_and_source() -> None:
 def test_a_record_never_exceeds_what_the_broker_takes() -> None:
     """Points with very long tags travel in smaller envelopes, and none is left out."""
     tags = {f"tag{n}": "x" * 1000 for n in range(40)}
-    _, made = read([point(tags) * POINTS])
-    assert sum(one.points for one in made) == POINTS
+    many = {f"{n}": {"é" * 20: "\x01" * 4000} for n in range(MAX_LABELS)}
+    short = {"name": "http://a/1/1", "url": "http://a/1/1"}
+    rules = Folding(("a=>" + "ü" * 2000,))
+    _, made = read([point(tags) * 50 + point(many) * 2 + point(short) * 1000], folding=rules)
+    assert sum(one.points for one in made) == 1052
     assert all(len(one.value) <= MAX_RECORD_BYTES for one in made)
+
+
+def test_what_thresholds_select_by_is_left_as_it_is() -> None:
+    """A submetric's URL would find no points any more; a successor is told of it and does the same."""
+    url = "http://shop/items/42"
+    metric = {"type": "trend", "submetrics": [{"name": f"m{{url:{url}}}", "tags": {"url": url}}]}
+    line = json.dumps({"type": "Metric", "metric": "m", "data": metric}).encode() + b"\n"
+    points = point({"url": url, "name": url}) + point({"url": url + "0", "name": url + "0"})
+    envelopes, made = read([line, points])
+    wanted = [url, "http://shop/items/{id}"]
+    assert [labels["url"] for *_, labels, _ in samples(made)] == wanted
+    successor, _ = read([])
+    successor.recall(envelopes.metrics, envelopes.thresholds, envelopes.named)
+    made = [*successor.feed(points), *successor.end()]
+    assert [labels["url"] for *_, labels, _ in samples(made)] == wanted
+    assert successor.metrics == {"m": "trend"}
 
 
 def test_unreadable_lines_cost_only_themselves() -> None:
@@ -190,15 +276,15 @@ def test_tags_that_ingest_would_refuse_are_adapted() -> None:
 @given(tags=st.dictionaries(st.text(max_size=300), st.text(max_size=2000) | st.none(), max_size=80))
 def test_any_tags_become_valid_labels(tags: dict[str, str | None]) -> None:
     """No JSON object leads to labels that ingest would refuse."""
-    check_labels(decode_labels(adapted(json.dumps(tags).encode())))
+    check_labels(decode_labels(adapted(json.dumps(tags).encode(), Urls(USUAL))))
 
 
 def test_a_lone_surrogate_becomes_a_replacement() -> None:
     """k6 writes none itself; the file of another tool may."""
-    assert decode_labels(adapted(rb'{"a":"x\ud800"}')) == {"a": "x?"}
+    assert decode_labels(adapted(rb'{"a":"x\ud800"}', Urls(USUAL))) == {"a": "x?"}
 
 
 @given(garbage=st.binary(max_size=200))
 def test_adapting_never_fails(garbage: bytes) -> None:
     """Bytes that are no object at all become no labels."""
-    check_labels(decode_labels(adapted(garbage)))
+    check_labels(decode_labels(adapted(garbage, Urls(USUAL))))

@@ -146,8 +146,8 @@ async def few_enough(
     reading: Reading, runs: Runs, metrics: Sequence[str], endpoints: Endpoints
 ) -> bool:
     """Whether the sketches of these endpoints of the runs are so few that they can be merged."""
-    found = await reading.rows("k6_endpoint_rows", runs.ids, metrics, *endpoints.arguments)
-    return bool(found[0]["n"] <= MOST_SKETCHES)
+    rows = await reading.rows("k6_endpoint_rows", runs.ids, metrics, *endpoints.arguments)
+    return all(row["n"] <= MOST_SKETCHES for row in rows)
 
 
 async def _figures(

@@ -54,6 +54,10 @@ class Exactness:
     merged: bool = False
     missing: bool = False
 
+    def and_of(self, other: "Exactness") -> "Exactness":
+        """What is to be said of both."""
+        return Exactness(self.merged or other.merged, self.missing or other.missing)
+
     def fields(self, reason: str | None = None) -> dict[str, Any]:
         """The fields of an answer that say it; the reason is one that goes before its own."""
         return {
@@ -65,7 +69,11 @@ class Exactness:
 
 async def figures(rows: Rows) -> tuple[list[Figures], Exactness]:
     """Figures of each row, in the shape that k6.sql describes, and how exact their percentiles are."""
-    places = [place for place, row in enumerate(rows) if row["classes"] is not None]
+    places = [
+        place
+        for place, row in enumerate(rows)
+        if row["exact"] is None and row["classes"] is not None
+    ]
     classes = [rows[place]["classes"] for place in places]
     large = sum(map(len, classes)) > _IN_A_THREAD
     merged = await asyncio.to_thread(_merge, places, classes) if large else _merge(places, classes)

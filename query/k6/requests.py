@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import APIRouter, HTTPException, Path, Query, Response
 from pydantic import Field
 
 from query.answers import Answer
-from query.database import Reading
+from query.database import Reading, Rows
 from query.k6.answers import RESPONSES, Ask, Judged, next_cursor, of_runs, offset_of
 from query.k6.figures import Exactness, figures
 from query.k6.readings import Endpoints, few_enough
@@ -45,6 +45,9 @@ class Requests(Answer):
     p99: float | None
     failed: int | None = Field(description="null where k6 judged none")
     error_share: float | None = Field(description="0 to 1")
+
+
+_T = TypeVar("_T", bound=Requests)
 
 
 class EndpointRequests(Requests):
@@ -133,8 +136,9 @@ async def request_table(
     chosen = _Table(metric, domain, endpoint, sort, order)
     offset = offset_of(cursor, asked.filters, chosen)
     async with asked.runs() as (reading, runs):
-        rows, exactness = await _read(reading, runs, chosen, by_endpoint=True)
-    endpoints = chosen.sorted([EndpointRequests(**row) for row in rows])[offset:]
+        rows = await _rows(reading, runs, chosen, by_endpoint=True)
+    found, exactness = await _made(EndpointRequests, rows, runs)
+    endpoints = chosen.sorted(found)[offset:]
     answer = RequestTable(
         **of_runs(runs),
         **exactness.fields(),
@@ -149,8 +153,9 @@ async def domains(*, asked: Ask, metric: _Trend = _DURATION) -> Response:
     """Sum the endpoints of each domain up. A domain is the tag `domain`, or the host of the URL."""
     chosen = _Table(metric, None, None, "n", "desc")
     async with asked.runs() as (reading, runs):
-        rows, exactness = await _read(reading, runs, chosen, by_endpoint=False)
-    found = sorted((Requests(**row) for row in rows), key=lambda row: -row.n)
+        rows = await _rows(reading, runs, chosen, by_endpoint=False)
+    found, exactness = await _made(Requests, rows, runs)
+    found.sort(key=lambda row: -row.n)
     answer = Domains(**of_runs(runs), **exactness.fields(), domains=found)
     return asked.respond(answer, "domains", lambda: table(Requests, found))
 
@@ -177,55 +182,67 @@ async def one_domain(
     chosen = _Table(metric, domain, None, sort, order)
     offset = offset_of(cursor, asked.filters, chosen)
     async with asked.runs() as (reading, runs):
-        whole, _ = await _read(reading, runs, chosen, by_endpoint=False)
-        if not whole:
-            raise HTTPException(404, f"None of these {len(runs.rows)} runs has that domain.")
-        rows, exactness = await _read(reading, runs, chosen, by_endpoint=True)
-    endpoints = chosen.sorted([EndpointRequests(**row) for row in rows])[offset:]
+        rows = await _rows(reading, runs, chosen, by_endpoint=True)
+    if not rows:
+        raise HTTPException(404, f"None of these {len(runs.rows)} runs has that domain.")
+    (whole,), merged = await _made(Requests, [_together(domain, rows)], runs)
+    found, exactness = await _made(EndpointRequests, rows, runs)
+    endpoints = chosen.sorted(found)[offset:]
     answer = DomainTable(
         **of_runs(runs),
-        **exactness.fields(),
-        figures=Requests(**whole[0]),
+        **exactness.and_of(merged).fields(),
+        figures=whole,
         endpoints=endpoints[:limit],
         next_cursor=next_cursor(offset, limit, len(endpoints), asked.filters, chosen),
     )
     return asked.respond(answer, "endpoints", lambda: table(EndpointRequests, answer.endpoints))
 
 
-async def _read(
-    reading: Reading, runs: Runs, chosen: _Table, *, by_endpoint: bool
-) -> tuple[list[dict[str, Any]], Exactness]:
-    """Fields of `Requests` and, by endpoint, of `EndpointRequests`. Raises a validation error for too many."""
-    rows = await reading.rows(
-        "k6_requests",
-        runs.ids,
-        chosen.metric,
-        by_endpoint,
-        await few_enough(
-            reading, runs, [chosen.metric], Endpoints(chosen.name, domain=chosen.domain)
-        ),
-        chosen.domain,
-        chosen.name,
-        MOST_ENDPOINTS + 1,
-    )
+async def _rows(reading: Reading, runs: Runs, chosen: _Table, *, by_endpoint: bool) -> Rows:
+    """Rows by endpoint or by domain. Raises a validation error when they are too many."""
+    endpoints = Endpoints(chosen.name, domain=chosen.domain)
+    wanted = await few_enough(reading, runs, [chosen.metric], endpoints)
+    what = (chosen.metric, by_endpoint, wanted, chosen.domain, chosen.name)
+    rows = await reading.rows("k6_requests", runs.ids, *what, MOST_ENDPOINTS + 1)
     if len(rows) > MOST_ENDPOINTS:
         raise bad_parameter(
             "domain", f"must narrow the table to at most {MOST_ENDPOINTS} endpoints"
         )
+    return rows
+
+
+def _together(domain: str, rows: Rows) -> dict[str, Any]:
+    """The row of the domain whose endpoints these are: to read their sketches twice takes twice as long."""
+    sketches = [row["classes"] for row in rows]
+    judged = [row for row in rows if row["judged"]]
+    return {
+        "domain": domain,
+        **{name: sum(row[name] for row in rows) for name in ("n", "sum")},
+        "min": min(row["min"] for row in rows),
+        "max": max(row["max"] for row in rows),
+        "failed": sum(row["failed"] for row in judged) if judged else None,
+        "judged": sum(row["judged"] for row in judged),
+        "exact": rows[0]["exact"] if len(rows) == 1 else None,
+        "classes": None if None in sketches else b"".join(sketches),
+    }
+
+
+async def _made(model: type[_T], rows: Rows, runs: Runs) -> tuple[list[_T], Exactness]:
+    """The rows as answers."""
     found, exactness = await figures(rows)
     seconds = runs.seconds
+    texts = [name for name in ("domain", "name", "method") if name in model.model_fields]
     return [
-        {
-            "domain": row["domain"],
-            **({"name": row["name"], "method": row["method"]} if by_endpoint else {}),
-            "n": one.n,
-            "rps": one.n / seconds if seconds else None,
-            "avg": one.mean,
-            "min": one.min,
-            "max": one.max,
+        model(
+            **{name: row[name] for name in texts},
+            n=one.n,
+            rps=one.n / seconds if seconds else None,
+            avg=one.mean,
+            min=one.min,
+            max=one.max,
             **one.named,
-            "failed": None if row["failed"] is None else round(row["failed"]),
-            "error_share": row["failed"] / row["judged"] if row["judged"] else None,
-        }
+            failed=None if row["failed"] is None else round(row["failed"]),
+            error_share=row["failed"] / row["judged"] if row["judged"] else None,
+        )
         for row, one in zip(rows, found, strict=True)
     ], exactness

@@ -101,7 +101,8 @@ WHERE execution_id = ANY($1::uuid[]) AND kind = 'endpoint' AND metric = ANY($2::
 
 -- name: k6_requests
 -- What the runs $1 came to in the trend $2 by domain and, where $3, by name and method; of the domain $5
--- and the name $6 (NULL: of all); $4 wants percentiles. Beside it the requests that failed and all that were judged.
+-- and the name $6 (NULL: of all); $4 wants percentiles, and sketches also of single rows, for a domain is made of
+-- its endpoints. Beside it the requests that failed and all that were judged.
 SELECT domain, CASE WHEN $3::boolean THEN name END AS name, CASE WHEN $3 THEN method END AS method,
        sum(n) FILTER (WHERE metric = $2)::bigint AS n, sum(sum) FILTER (WHERE metric = $2) AS sum,
        min(min) FILTER (WHERE metric = $2) AS min, max(max) FILTER (WHERE metric = $2) AS max,
@@ -110,8 +111,7 @@ SELECT domain, CASE WHEN $3::boolean THEN name END AS name, CASE WHEN $3 THEN me
        CASE WHEN $4::boolean AND count(*) FILTER (WHERE metric = $2) = 1
             THEN ARRAY[min(p50) FILTER (WHERE metric = $2), min(p90) FILTER (WHERE metric = $2),
                        min(p95) FILTER (WHERE metric = $2), min(p99) FILTER (WHERE metric = $2)] END AS exact,
-       CASE WHEN $4 AND count(*) FILTER (WHERE metric = $2) > 1
-                 AND count(sketch) FILTER (WHERE metric = $2) = count(*) FILTER (WHERE metric = $2)
+       CASE WHEN $4 AND count(sketch) FILTER (WHERE metric = $2) = count(*) FILTER (WHERE metric = $2)
             THEN string_agg(sketch, ''::bytea) FILTER (WHERE metric = $2) END AS classes
 FROM k6_aggregates_tenant
 WHERE execution_id = ANY($1::uuid[]) AND kind = 'endpoint' AND metric IN ($2, 'http_req_failed')

@@ -8,7 +8,13 @@ import pytest
 
 from tests.unit.query.test_edge import EmptyDatabase, ask, client
 
-EXAMPLES = {"name": "cpu", "execution_id": str(uuid4()), "key_id": "0" * 12}
+EXAMPLES = {
+    "name": "cpu",
+    "execution_id": str(uuid4()),
+    "key_id": "0" * 12,
+    "which": "vus",
+    "domain": "shop",
+}
 """Values of the parameters that stand in paths."""
 
 

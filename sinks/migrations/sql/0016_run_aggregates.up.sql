@@ -33,8 +33,6 @@ CREATE OR REPLACE FUNCTION aggregate_execution(execution uuid) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
 -- Small on purpose: runs that fit into the processor's cache sort 10M points in 5 s, 128 MB takes 10.
 SET work_mem = '8MB'
--- Counts by class are hashed, 128 MB of them: each is touched too often to be spilled.
-SET hash_mem_multiplier = 16
 -- Points stored a moment ago have no statistics: the planner takes them for a handful, and reads all
 -- of them once for each series.
 SET enable_nestloop = off
@@ -122,19 +120,32 @@ BEGIN
             GROUP BY d.metric, d.endpoint, t.second
         ),
         wide AS (
-            SELECT b.metric, b.endpoint, NULL::timestamptz AS second, NULL::text AS status,
+            SELECT b.metric, b.endpoint, NULL::timestamptz AS second, NULL::text AS status, NULL::bytea AS sketch,
                    count(*) AS n, sum(v) AS sum, min(v) AS min, max(v) AS max,
                    percentile_cont(ARRAY[0.5, 0.9, 0.95, 0.99]) WITHIN GROUP (ORDER BY v) AS percentiles
             FROM buckets b CROSS JOIN unnest(b.values) AS v
             GROUP BY GROUPING SETS ((b.metric, b.endpoint), (b.metric))
             UNION ALL
-            SELECT b.metric, NULL, b.second, NULL, count(*), sum(v), min(v), max(v),
-                   percentile_cont(ARRAY[0.5, 0.9, 0.95, 0.99]) WITHIN GROUP (ORDER BY v)
-            -- Whole seconds are sorted, which are some hundred times fewer than points.
-            FROM (SELECT * FROM buckets ORDER BY metric, second) b CROSS JOIN unnest(b.values) AS v
-            GROUP BY b.metric, b.second
+            SELECT b.metric, NULL, b.second, NULL,
+                   -- A table of classes for each second: one for all would not stay in the processor's cache.
+                   CASE WHEN m.trend THEN (
+                       SELECT string_agg(int4send(c.key) || int8send(c.n), ''::bytea ORDER BY c.key)
+                       FROM (
+                           SELECT public.sketch_key(v) AS key, count(*) AS n FROM unnest(b.values) AS v GROUP BY key
+                       ) AS c
+                   ) END,
+                   b.n, b.sum, b.min, b.max, b.percentiles
+            FROM (
+                SELECT b.metric, b.second, array_agg(v) AS values, count(*) AS n, sum(v) AS sum, min(v) AS min,
+                       max(v) AS max,
+                       percentile_cont(ARRAY[0.5, 0.9, 0.95, 0.99]) WITHIN GROUP (ORDER BY v) AS percentiles
+                -- Whole seconds are sorted, which are some hundred times fewer than points.
+                FROM (SELECT * FROM buckets ORDER BY metric, second) b CROSS JOIN unnest(b.values) AS v
+                GROUP BY b.metric, b.second
+            ) b
+            JOIN metrics m USING (metric)
             UNION ALL
-            SELECT b.metric, NULL, b.second, e.status, count(*), sum(v), min(v), max(v),
+            SELECT b.metric, NULL, b.second, e.status, NULL, count(*), sum(v), min(v), max(v),
                    percentile_cont(ARRAY[0.5, 0.9, 0.95, 0.99]) WITHIN GROUP (ORDER BY v)
             FROM buckets b
             JOIN endpoints e USING (endpoint)
@@ -143,22 +154,21 @@ BEGIN
             GROUP BY b.metric, b.second, e.status
         ),
         classes AS MATERIALIZED (
-            SELECT b.metric, b.endpoint, b.second, public.sketch_key(v) AS key, count(*) AS n
+            SELECT b.metric, b.endpoint, public.sketch_key(v) AS key, count(*) AS n
             FROM buckets b
             JOIN metrics m USING (metric)
             CROSS JOIN unnest(b.values) AS v
             WHERE m.trend
-            GROUP BY GROUPING SETS ((b.metric, b.endpoint, key), (b.metric, b.second, key))
+            GROUP BY b.metric, b.endpoint, key
         ),
         sketches AS (
-            SELECT metric, coalesce(endpoint, 0) AS endpoint, coalesce(second, '-infinity') AS second,
-                   string_agg(int4send(key) || int8send(n), ''::bytea ORDER BY key) AS sketch
+            SELECT metric, endpoint, string_agg(int4send(key) || int8send(n), ''::bytea ORDER BY key) AS sketch
             FROM (
-                SELECT metric, endpoint, second, key, n FROM classes
+                SELECT metric, endpoint, key, n FROM classes
                 UNION ALL
-                SELECT metric, NULL, NULL, key, sum(n)::bigint FROM classes WHERE second IS NULL GROUP BY metric, key
+                SELECT metric, 0, key, sum(n)::bigint FROM classes GROUP BY metric, key
             ) AS c
-            GROUP BY metric, endpoint, second
+            GROUP BY metric, endpoint
         )
         INSERT INTO public.k6_aggregates (execution_id, kind, bucket, metric, name, method, status,
             n, sum, min, max, avg, p50, p90, p95, p99, domain, sketch)
@@ -180,12 +190,13 @@ BEGIN
         SELECT $1, CASE WHEN w.endpoint IS NOT NULL THEN 'endpoint' WHEN w.second IS NOT NULL THEN 'total' ELSE 'summary' END,
                w.second, m.metric_name, e.name, e.method, coalesce(e.status, w.status),
                w.n, w.sum, w.min, w.max, w.sum / w.n,
-               w.percentiles[1], w.percentiles[2], w.percentiles[3], w.percentiles[4], e.domain, k.sketch
+               w.percentiles[1], w.percentiles[2], w.percentiles[3], w.percentiles[4], e.domain,
+               coalesce(w.sketch, k.sketch)
         FROM wide w
         JOIN metrics m USING (metric)
         LEFT JOIN endpoints e USING (endpoint)
-        LEFT JOIN sketches k ON k.metric = w.metric AND k.endpoint = coalesce(w.endpoint, 0)
-            AND k.second = coalesce(w.second, '-infinity')
+        -- 0 is the whole metric.
+        LEFT JOIN sketches k ON w.second IS NULL AND k.metric = w.metric AND k.endpoint = coalesce(w.endpoint, 0)
         -- A metric without any of the three labels has no endpoint to be summed up by.
         WHERE w.endpoint IS NULL OR coalesce(e.name, e.method, e.status) IS NOT NULL
     $q$, public.raw_points(execution)) USING execution, trends, host;

@@ -240,6 +240,7 @@ def test_unreadable_lines_cost_only_themselves() -> None:
     envelopes, made = read([blocks, b"\n", point({}).rstrip()])
     assert (envelopes.malformed, len(samples(made))) == (len(bad), len(bad) + 1)
     assert '{"metric":' in envelopes.complaint
+    assert envelopes.complaint.startswith("line 2: ")
 
 
 def test_an_endless_line_does_not_fill_the_memory() -> None:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from schemas.k6 import named_urls
 from schemas.k6_metrics import MetricTypes, as_type, summarised
 from tests.unit.k6.test_lines import VERSIONS, lines_of, read, summary_of
 
@@ -44,3 +45,16 @@ def test_what_a_person_says_comes_first() -> None:
     assert (types.of("mine"), types.of("vus"), types.of("vus_max")) == ("rate", "trend", "gauge")
     assert types.of("nobodys") == "trend"
     assert (as_type("rate"), as_type("ratio")) == ("rate", None)
+
+
+def test_urls_that_thresholds_name_are_known_from_the_summary() -> None:
+    """CSV does not declare submetrics: folded, such a URL would leave its threshold without points."""
+    thresholds = {"thresholds": {"avg<1": False}}
+    metrics = {
+        "m{name:http://a/1?x=y}": thresholds,
+        "m{url:http://b/2,status:200}": thresholds,
+        "m{name:http://c/3}": {"avg": 1},
+        "m{broken": thresholds,
+    }
+    assert named_urls({"metrics": metrics}) == ["http://a/1?x=y", "http://b/2"]
+    assert named_urls(None) == []

@@ -163,6 +163,7 @@ async def test_the_same_run_by_five_ways_is_the_same_summary(
         "SELECT name, method, status, error_code, error, n FROM run_errors WHERE execution_id = $1",
     ):
         found = [sorted(map(tuple, await bench.pool.fetch(query, one))) for one in ids]
+        assert found[0], query
         assert found == [found[0]] * 5
     judged = await bench.pool.fetch("SELECT execution_id, verdict FROM runs")
     verdicts = {row["execution_id"]: row["verdict"] for row in judged}

@@ -209,15 +209,16 @@ class Bridge:
             self._passing = asyncio.create_task(pass_on(self._folder, received))
 
     async def _rounds(self) -> None:
-        policy = DiskPolicy(limit=self._manifest.disk_limit)
+        policy, told = DiskPolicy(limit=self._manifest.disk_limit), False
         while True:
             self._note()
             self._most_waiting = max(self._most_waiting, self._disk.size - self._delivery.end)
             self._watch(self._delivery.end, self._disk.size)
-            if not self._end and (problem := policy.problem(*self._disk.room)):
+            # Once: k6 takes a second one for the wish not to end in order.
+            if not (self._end or told) and (problem := policy.problem(*self._disk.room)):
+                told = True
                 self._say(f"{problem}: k6 is told to end the test. What it has measured is kept.")
                 await pass_on(self._folder, signal.SIGINT)
-                return
             await asyncio.sleep(_ROUND)
 
     def _note(self) -> None:

@@ -26,7 +26,7 @@ class DiskPolicy:
         """Why the test has to end; empty while there is room."""
         if taken > self.limit:
             return f"its points have reached the limit of {self.limit >> 20:,} MiB on disk"
-        return "the disk is full" if free < self.spare else ""
+        return "there is hardly any room left on the disk" if free < self.spare else ""
 
 
 class PointsOnDisk:

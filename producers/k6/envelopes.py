@@ -57,7 +57,7 @@ class Envelopes:
         self._labels = Labels(self._urls)
         self._carry = b""
         self._at = at
-        """Position of the carry's first byte."""
+        """Position after the last piece."""
         self._overlong = False
         self.lines = 0
         """Lines behind us."""
@@ -98,9 +98,17 @@ class Envelopes:
 
     def feed(self, block: bytes) -> Iterator[Envelope]:
         """Read a block; yields the envelopes that it filled."""
+<<<<<<< HEAD
         self._carry += block
         while len(self._carry) >= self.piece and (end := self._piece()):
             yield from self._sealed(end)
+=======
+        data, at = self._carry + block, 0
+        while len(data) - at >= PIECE and (end := _piece(data, at)):
+            yield from self._sealed(data[at:end])
+            at = end
+        self._carry = data[at:]
+>>>>>>> bridge
         if len(self._carry) > MAX_LINE:
             self._drop()
 
@@ -124,10 +132,12 @@ class Envelopes:
     def flush(self) -> Iterator[Envelope]:
         """Yield the whole lines that wait for an envelope to fill."""
         if end := self._carry.rfind(b"\n") + 1:
-            yield from self._sealed(end)
+            lines, self._carry = self._carry[:end], self._carry[end:]
+            yield from self._sealed(lines)
 
     def end(self) -> Iterator[Envelope]:
         """The input is over: a last line without line end counts too."""
+<<<<<<< HEAD
         if self._carry:
             yield from self._sealed(len(self._carry))
 
@@ -136,6 +146,11 @@ class Envelopes:
         return (
             self._carry.rfind(b"\n", 0, self.piece) + 1 or self._carry.find(b"\n", self.piece) + 1
         )
+=======
+        lines, self._carry = self._carry, b""
+        if lines:
+            yield from self._sealed(lines)
+>>>>>>> bridge
 
     def _drop(self) -> None:
         if not self._overlong:
@@ -144,9 +159,8 @@ class Envelopes:
         self._at += len(self._carry)
         self._carry = b""
 
-    def _sealed(self, end: int) -> Iterator[Envelope]:
-        lines, self._carry = self._carry[:end], self._carry[end:]
-        self._at += end
+    def _sealed(self, lines: bytes) -> Iterator[Envelope]:
+        self._at += len(lines)
         if self._overlong:  # what precedes the first line end belongs to the line that is dropped
             self._overlong = False
             self.lines += 1
@@ -187,4 +201,13 @@ class Envelopes:
 
     def _reject(self, line: int, complaint: str) -> None:
         self.malformed += 1
+<<<<<<< HEAD
         self.complaint = self.complaint or f"line {line:,}: {complaint}"
+=======
+        self.complaint = self.complaint or complaint
+
+
+def _piece(data: bytes, at: int) -> int:
+    """Where the piece that starts here ends: after the whole lines that fit, or after one that does not."""
+    return data.rfind(b"\n", at, at + PIECE) + 1 or data.find(b"\n", at + PIECE) + 1
+>>>>>>> bridge

@@ -101,6 +101,8 @@ class RunFolder:
 
     def remove(self) -> None:
         """Everything is where it belongs, or there was nothing."""
+        # First, so that a half removed folder is not taken for a run.
+        (self.path / _MANIFEST).unlink(missing_ok=True)
         shutil.rmtree(self.path, ignore_errors=True)
 
     @property

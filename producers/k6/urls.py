@@ -28,6 +28,9 @@ _TEMPLATE = "${}"
 _GROWTH = 64
 """Characters by which rules may lengthen a URL: an envelope has room for so much."""
 
+_SHORTEST_WORD = 16
+"""Letters of the shortest identifier that has no digit: hexadecimal."""
+
 _ID = re.compile(
     r"""(?: \d[\d-]*                                                # 42, 2026-01-31
           | [0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}   # UUID
@@ -71,12 +74,10 @@ class Urls:
         """These tags with their URLs folded; the same object where nothing changes."""
         url, name = tags.get("url"), tags.get("name")
         # Since 0.41 k6 gives both the same value: a name that differs was chosen, before that version too.
-        changed = {
-            key: folded
-            for key, value in (("url", url), ("name", name if name == url or url is None else None))
-            if value is not None and (folded := self.folded(value)) != value
-        }
-        return tags | changed if changed else tags
+        whole = name if url is None else url
+        if whole is None or (folded := self.folded(whole)) == whole:
+            return tags
+        return tags | {key: folded for key in ("url", "name") if tags.get(key) == whole}
 
     def folded(self, url: str) -> str:
         """One value; itself if it is no URL, or grouped already."""
@@ -109,5 +110,7 @@ def _without_ids(url: str) -> str:
 
 
 def _segment(segment: str) -> str:
+    if segment.isalpha() and len(segment) < _SHORTEST_WORD:  # nearly all that stay
+        return segment
     found = _ID.fullmatch(segment)
     return segment if found is None else PLACEHOLDER + (found.group(1) or "")

@@ -29,7 +29,7 @@ from schemas.settings import Settings
 Which = Annotated[
     str | None,
     typer.Argument(
-        metavar="[DIR|EXECUTION]",
+        metavar="DIR|EXECUTION",
         help="A run's folder, or its id. By default the only one here that nobody works on.",
     ),
 ]

@@ -181,7 +181,7 @@ def test_the_test_ends_before_the_disk_does() -> None:
     policy = DiskPolicy(limit=10 << 20, spare=100)
     assert policy.problem(10 << 20, 100) == ""
     assert "limit of 10 MiB" in policy.problem((10 << 20) + 1, 1000)
-    assert "full" in policy.problem(0, 99)
+    assert "room" in policy.problem(0, 99)
 
 
 def test_a_summary_is_an_object_or_none(tmp_path: Path) -> None:

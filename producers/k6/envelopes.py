@@ -98,17 +98,11 @@ class Envelopes:
 
     def feed(self, block: bytes) -> Iterator[Envelope]:
         """Read a block; yields the envelopes that it filled."""
-<<<<<<< HEAD
-        self._carry += block
-        while len(self._carry) >= self.piece and (end := self._piece()):
-            yield from self._sealed(end)
-=======
         data, at = self._carry + block, 0
-        while len(data) - at >= PIECE and (end := _piece(data, at)):
+        while len(data) - at >= self.piece and (end := self._piece(data, at)):
             yield from self._sealed(data[at:end])
             at = end
         self._carry = data[at:]
->>>>>>> bridge
         if len(self._carry) > MAX_LINE:
             self._drop()
 
@@ -137,20 +131,14 @@ class Envelopes:
 
     def end(self) -> Iterator[Envelope]:
         """The input is over: a last line without line end counts too."""
-<<<<<<< HEAD
-        if self._carry:
-            yield from self._sealed(len(self._carry))
-
-    def _piece(self) -> int:
-        """Where the next piece ends: after as many whole lines as fit, or after one that does not."""
-        return (
-            self._carry.rfind(b"\n", 0, self.piece) + 1 or self._carry.find(b"\n", self.piece) + 1
-        )
-=======
         lines, self._carry = self._carry, b""
         if lines:
             yield from self._sealed(lines)
->>>>>>> bridge
+
+    def _piece(self, data: bytes, at: int) -> int:
+        """Where the piece that starts here ends: after the whole lines that fit, or after one that does not."""
+        last = at + self.piece
+        return data.rfind(b"\n", at, last) + 1 or data.find(b"\n", last) + 1
 
     def _drop(self) -> None:
         if not self._overlong:
@@ -201,13 +189,4 @@ class Envelopes:
 
     def _reject(self, line: int, complaint: str) -> None:
         self.malformed += 1
-<<<<<<< HEAD
         self.complaint = self.complaint or f"line {line:,}: {complaint}"
-=======
-        self.complaint = self.complaint or complaint
-
-
-def _piece(data: bytes, at: int) -> int:
-    """Where the piece that starts here ends: after the whole lines that fit, or after one that does not."""
-    return data.rfind(b"\n", at, at + PIECE) + 1 or data.find(b"\n", at + PIECE) + 1
->>>>>>> bridge

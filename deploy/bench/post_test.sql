@@ -16,10 +16,6 @@ SELECT $1, 'vus', '{}', decode(md5('vus'), 'hex')
 -- name: partition
 SELECT ensure_executions(ARRAY[$1::uuid])
 
--- name: as_ingest_does
--- On TimescaleDB COPY of a batch lands compressed, and so is this INSERT to do.
-SELECT set_config('timescaledb.enable_direct_compress_insert', 'on', true)
-
 -- name: requests
 -- $4 requests to $5 endpoints within $3 seconds from $2 on, nine points each, as a batch of ingest: by series
 -- and time. Connections are kept, so that connecting takes mostly no time at all.
@@ -56,6 +52,10 @@ WHERE name = 'vus'
 -- name: ledger
 -- What ingest counts beside the points: $2 of them.
 INSERT INTO run_ledger (execution_id, topic, partition, stored) VALUES ($1, 'bench', 0, $2)
+
+-- name: compress
+-- On TimescaleDB the COPY of ingest lands compressed; an INSERT does not always.
+SELECT count(compress_chunk(c, true)) FROM show_chunks('k6_samples') AS c
 
 -- name: raw_left
 SELECT count(*) FROM k6_samples WHERE execution_id = $1

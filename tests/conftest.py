@@ -4,12 +4,17 @@ import secrets
 import signal
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from schemas.topics import Topics
 from sinks.migrate import migrate
 from sinks.scratch import scratch_database
 from tests.servers import Servers, servers
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 
 def pytest_configure() -> None:

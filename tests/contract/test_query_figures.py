@@ -161,7 +161,6 @@ BUCKETS = st.sampled_from(
 )
 EXAMPLES = settings(
     max_examples=25,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 

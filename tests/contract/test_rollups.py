@@ -150,7 +150,6 @@ async def play(store: Stored) -> Play:
 
 @settings(
     max_examples=10,
-    deadline=None,
     # The database is shared by the examples; none looks at the days of another.
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -75,7 +75,6 @@ async def site(database: str) -> AsyncIterator[Site]:
 
 @settings(
     max_examples=400,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(asked=requests())

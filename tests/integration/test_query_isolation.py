@@ -236,7 +236,6 @@ PATHS = st.sampled_from(
 
 @settings(
     max_examples=150,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(path=PATHS, rest=st.just("") | TEXTS, parameters=PARAMETERS)

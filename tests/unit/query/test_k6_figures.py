@@ -4,7 +4,7 @@ from collections import Counter
 from math import ceil, log
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from query import sketches
@@ -26,7 +26,6 @@ def sketch(values: list[float]) -> bytes:
     return packed.tobytes()
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), VALUES), max_size=12))
 def test_sketches_add_up_whether_sorted_or_tabled(parts: list[tuple[int, list[float]]]) -> None:
     """Values close together are added in a table, those far apart by sorting: each place has all of its own."""
@@ -40,7 +39,6 @@ def test_sketches_add_up_whether_sorted_or_tabled(parts: list[tuple[int, list[fl
     assert merged.counts.sum() == sum(len(values) for _, values in parts)
 
 
-@settings(deadline=None)
 @given(VALUES, VALUES)
 async def test_percentiles_of_two_rows_are_those_of_all_their_values(
     one: list[float], other: list[float]

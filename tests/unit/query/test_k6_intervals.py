@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from query.k6.intervals import SECOND, covered, hull, width
@@ -18,7 +18,6 @@ def seconds(*numbers: float) -> list[datetime]:
     return [AT + number * SECOND for number in numbers]
 
 
-@settings(deadline=None)
 @given(st.floats(1, 43_200), st.floats(0, 3600), st.integers(8, 11_000))
 def test_intervals_are_as_many_as_asked_for_at_most(long: float, after: float, most: int) -> None:
     """Wherever the range begins; the next narrower width could make more."""
@@ -35,7 +34,6 @@ def test_of_a_range_only_the_time_of_its_runs_is_divided() -> None:
     assert hull(TimeRange(start, last), []) == TimeRange(start, last)
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 100), st.integers(0, 50)), max_size=6),
     st.integers(0, 60),

@@ -6,6 +6,8 @@ from datetime import datetime
 from math import asin, exp, log, pi, sin, sqrt
 from typing import Any, Literal, Protocol
 
+from schemas.k6 import seconds_tested
+
 Quantity = Literal["avg", "p50", "p95", "p99", "failed", "rate"]
 TREND: tuple[Quantity, ...] = ("avg", "p50", "p95", "p99")
 
@@ -170,21 +172,8 @@ def length(runners: Mapping[str, Mapping[str, Any]]) -> float | None:
         finished = events.get("finished") or {}
         began, ended = (events.get("started") or {}).get("at"), finished.get("at")
         apart = _seconds_between(began, ended) if began and ended else 0.0
-        lengths.append(_k6_seconds(finished.get("summary")) or apart)
+        lengths.append(seconds_tested(finished.get("summary")) or apart)
     return max(lengths, default=0.0) or None
-
-
-def _k6_seconds(summary: object) -> float | None:
-    # Matched, not indexed: a summary may have another shape.
-    match summary:
-        case {"metrics": {**metrics}}:
-            for metric in metrics.values():
-                match metric:
-                    case {"count": int() | float() as count, "rate": int() | float() as rate} if (
-                        rate
-                    ):
-                        return count / rate
-    return None
 
 
 def _seconds_between(began: str, ended: str) -> float:

@@ -134,3 +134,20 @@ def judged(stated: Iterable[Threshold], summary: Mapping[str, Any] | None) -> li
     return [
         one.model_copy(update={"k6_passed": passed.get(key)}) for key, one in sorted(by_key.items())
     ]
+
+
+def seconds_tested(summary: object) -> float | None:
+    """How long the test proper took, without its start and end: what k6 divides counters by.
+
+    A counter's count over its rate, in a `--summary-export` document; None in one of another shape.
+    """
+    # Matched, not indexed: a summary of another shape must not stop the run it came with.
+    match summary:
+        case {"metrics": {**metrics}}:
+            for metric in metrics.values():
+                match metric:
+                    case {"count": int() | float() as count, "rate": int() | float() as rate} if (
+                        rate
+                    ):
+                        return count / rate
+    return None

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from itertools import chain
 
 from schemas.errors import Invalid
-from schemas.runs import RunFinished, RunStarted, Threshold
+from schemas.k6 import seconds_tested
+from schemas.runs import RunStarted, Threshold
 from schemas.thresholds import (
     Expression,
     Judgement,
@@ -105,7 +106,7 @@ def duration(run: Run) -> float | None:
     began: dict[str, RunStarted] = {event.runner: event for event in run.started}
     lengths = []
     for event in run.finished:
-        length = _k6_duration(event)
+        length = seconds_tested(event.summary)
         if length is None and event.runner in began:
             length = (event.at - began[event.runner].at).total_seconds()
         lengths.append(length or 0.0)
@@ -140,16 +141,3 @@ def mismatches(run: Run, counts: Counts) -> list[str]:
             f"hold {counts.summarised}"
         )
     return found
-
-
-def _k6_duration(event: RunFinished) -> float | None:
-    # Matched, not indexed: a summary of another shape must not stop the run it came with.
-    match event.summary:
-        case {"metrics": {**metrics}}:
-            for metric in metrics.values():
-                match metric:
-                    case {"count": int() | float() as count, "rate": int() | float() as rate} if (
-                        rate
-                    ):
-                        return count / rate
-    return None

@@ -8,7 +8,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from deploy.cli.k6.reading import ApiKey, Run, Test, asked, reading, results
+from deploy.cli.k6.options import ApiKey
+from deploy.cli.k6.reading import Run, Test, asked, reading, results
 from query import baselines
 from query.baselines import DEFAULT, Baseline
 from query.comparison import find_run

@@ -8,7 +8,8 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from deploy.cli.k6.reading import ApiKey, Run, Test, asked, reading
+from deploy.cli.k6.options import ApiKey
+from deploy.cli.k6.reading import Run, Test, asked, reading
 from deploy.results import compared
 from query.baselines import NotFit
 from query.comparing import Outcome

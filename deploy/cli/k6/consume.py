@@ -10,8 +10,8 @@ import uvloop
 from prometheus_client import CollectorRegistry
 
 from deploy.cli.context import resolve, tenant, topics
-from deploy.cli.k6.options import KeepRaw, Metrics, Tags, metric_types, seconds, tags
-from deploy.cli.k6.shared import ApiKey, UrlFolding, UrlRules, folding, quiet, say
+from deploy.cli.k6.options import ApiKey, KeepRaw, Metrics, Tags, metric_types, seconds, tags
+from deploy.cli.k6.shared import UrlFolding, UrlRules, folding, quiet, say
 from deploy.probes import serve_probes
 from deploy.signals import until_stopped
 from producers.k6.source.config import SourceConfig

@@ -9,10 +9,9 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from deploy.cli.context import resolve, tenant, topics
-from deploy.cli.k6.options import KeepRaw, Metrics, Tags, metric_types, tags
+from deploy.cli.k6.options import ApiKey, KeepRaw, Metrics, Tags, metric_types, tags
 from deploy.cli.k6.shared import (
     KEPT,
-    ApiKey,
     ExecutionId,
     Json,
     UrlFolding,

@@ -1,4 +1,4 @@
-"""Options of the commands that take runs from elsewhere: what k6 would have said and the source does not."""
+"""Options of more than one k6 command: whose run it is, and what a source can not say for itself."""
 
 import re
 from collections.abc import Sequence
@@ -9,6 +9,14 @@ import typer
 from schemas.errors import Permanent
 from schemas.k6_metrics import MetricType, as_type
 
+ApiKey = Annotated[
+    str | None,
+    typer.Option(
+        envvar="HEADRACE_API_KEY",
+        help="Whose run this is. Without it, the local stack's own tenant.",
+        show_envvar=True,
+    ),
+]
 Tags = Annotated[
     list[str] | None,
     typer.Option(

@@ -32,14 +32,6 @@ Test = Annotated[
     str | None,
     typer.Option(help="The test that `latest` or the baseline's name is of. [any]"),
 ]
-ApiKey = Annotated[
-    str | None,
-    typer.Option(
-        envvar="HEADRACE_API_KEY",
-        help="Whose run this is. Without it, the local stack's own tenant.",
-        show_envvar=True,
-    ),
-]
 
 
 @dataclass(frozen=True)

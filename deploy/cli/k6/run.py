@@ -13,8 +13,8 @@ import typer
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
 from deploy.cli.context import resolve, tenant, topics
+from deploy.cli.k6.options import ApiKey
 from deploy.cli.k6.shared import (
-    ApiKey,
     ExecutionId,
     Json,
     UrlFolding,

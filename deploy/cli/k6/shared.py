@@ -22,14 +22,6 @@ from schemas.settings import Settings
 LOST, KEPT = 74, 75
 """Exit codes (of sysexits.h) where points are lost, or kept on disk. k6's own are 97 to 110."""
 
-ApiKey = Annotated[
-    str | None,
-    typer.Option(
-        envvar="HEADRACE_API_KEY",
-        help="Whose run this is. Without it, the local stack's own tenant.",
-        show_envvar=True,
-    ),
-]
 UrlRules = Annotated[
     list[str] | None,
     typer.Option(

@@ -8,7 +8,8 @@ from uuid import UUID
 
 import typer
 
-from deploy.cli.k6.reading import ApiKey, Run, Test, asked, reading
+from deploy.cli.k6.options import ApiKey
+from deploy.cli.k6.reading import Run, Test, asked, reading
 from deploy.results.summary import PLAIN, TERMINAL, facts, text
 from query import results
 from query.comparison import find_run

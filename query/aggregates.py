@@ -1,6 +1,8 @@
 """Reads count, sum, least and greatest along a route: partial figures of each piece, merged exactly."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import NamedTuple
 
 from query import routing
@@ -23,26 +25,21 @@ Points = list[list[tuple[datetime, int, float]]]
 
 
 class Numbers(NamedTuple):
-    """What became of the numbers of a bucket. They merge; their averages would not.
+    """What became of the numbers of a bucket that begins at `at`. They merge; their averages would not.
 
     A tuple: of the hundreds in an answer each is made in a quarter of the time.
     """
 
+    at: datetime
     n: int
     sum: float
     min: float
     max: float
 
-    def figure(self, name: str) -> float:
-        """One of count, avg, min, max and sum."""
-        if name == "avg":
-            return self.sum / self.n
-        figure: float = getattr(self, "n" if name == "count" else name)
-        return figure
-
     def merged(self, other: "Numbers") -> "Numbers":
-        """The numbers of both."""
+        """The numbers of both, of the same bucket."""
         return Numbers(
+            self.at,
             self.n + other.n,
             self.sum + other.sum,
             min(self.min, other.min),
@@ -50,23 +47,37 @@ class Numbers(NamedTuple):
         )
 
 
-async def numbers(
-    reading: Reading, selection: Selection, route: Route
-) -> list[list[tuple[datetime, Numbers]]]:
-    """Begin and numbers of each bucket that has any, ascending, by group.
+def figure(name: str) -> Callable[[Numbers], float]:
+    """What gives one of count, avg, min, max and sum."""
+    if name == "avg":
+        return lambda one: one.sum / one.n
+    return attrgetter("n" if name == "count" else name)
+
+
+async def numbers(reading: Reading, selection: Selection, route: Route) -> list[list[Numbers]]:
+    """Numbers of each bucket that has any, ascending, by group.
 
     Raises a validation error when that would read too much.
     """
-    found: list[list[tuple[datetime, Numbers]]] = [[] for _ in selection.labels]
+    found: list[list[Numbers]] = [[] for _ in selection.labels]
     for piece in route.pieces:
         await check_raw(reading, selection, piece)
         rows = await piece_rows(reading, "numbers", selection, route, piece)
+        # Pieces follow each other: they can share a bucket only where one ends and the next begins.
+        ends = [buckets.pop() if buckets else None for buckets in found]
         for at, group, n, total, least, greatest in rows:
-            one, buckets = Numbers(n, total, least, greatest), found[group]
-            # Pieces follow each other: they can share a bucket only where one ends and the next begins.
-            if buckets and buckets[-1][0] == at:
-                one = buckets.pop()[1].merged(one)
-            buckets.append((at, one))
+            one = Numbers(at, n, total, least, greatest)
+            end = ends[group]
+            if end is not None:
+                ends[group] = None
+                if end.at == at:
+                    one = end.merged(one)
+                else:
+                    found[group].append(end)
+            found[group].append(one)
+        for buckets, end in zip(found, ends, strict=True):
+            if end is not None:
+                buckets.append(end)
     return found
 
 
@@ -78,7 +89,7 @@ async def count_raw(reading: Reading, selection: Selection, asked: TimeRange) ->
     level: Resolution = "1m" if asked.end - asked.start <= _SHORT else "1h"
     piece = Piece(level, routing.floor(asked.start, level), routing.ceiling(asked.end, level))
     found = await numbers(reading, selection, routing.whole(piece))
-    return sum(one.n for buckets in found for _, one in buckets)
+    return sum(one.n for buckets in found for one in buckets)
 
 
 async def check_raw(reading: Reading, selection: Selection, piece: Piece) -> None:

@@ -30,7 +30,6 @@ from query.database import Database
 from query.departures import Departures
 from query.routing import Retention
 from query.sizes import Sizes
-from query.spelling import SPELLED
 from schemas.keys import Keyring
 from schemas.problems import components
 
@@ -89,7 +88,7 @@ def create_api(
     app.add_middleware(Compressed)
     freshness.install(app)
     for router in _ROUTERS:
-        app.include_router(router, dependencies=[SPELLED])
+        app.include_router(router)
     app.include_router(health.router(registry))
     app.openapi = _document(app)  # type: ignore[method-assign]  # FastAPI's documented way
     return app

@@ -6,10 +6,11 @@ A scope implies no other: each route names the one that it needs by the type of 
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, Security
+from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
-from query.parts import Wired
+from query.parts import wired
+from query.spelling import check_spelling
 from schemas import keys
 
 _HEADER = APIKeyHeader(
@@ -25,18 +26,23 @@ _BEARER = HTTPBearer(
 
 
 async def _authenticated(
-    parts: Wired,
+    request: Request,
     header: Annotated[str | None, Security(_HEADER)],
     bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)],
 ) -> keys.Credential:
     key = header or (bearer.credentials if bearer else None)
-    return await keys.credential_of(parts.keyring, key)
+    credential = await keys.credential_of(wired(request).keyring, key)
+    # Here, since each dependency of its own costs a request as much as finding a cached key; and after the
+    # key, since only who has one learns what a route takes.
+    check_spelling(request)
+    return credential
 
 
 Authenticated = Annotated[keys.Credential, Depends(_authenticated)]
 """The credential of the request's key, whatever its scopes.
 
-Answers 401 without a good key, and 503 when the keys can't be looked up.
+Answers 401 without a good key, 422 to a parameter that the route doesn't know, and 503 when the keys can't
+be looked up.
 """
 
 

@@ -85,7 +85,8 @@ async def series(
         return Found(values, some.route, some.exact)
     route = question.route(aggregation)
     found = await aggregates.numbers(reading, selection, route)
-    points = [[(at, one.n, one.figure(aggregation)) for at, one in buckets] for buckets in found]
+    value = aggregates.figure(aggregation)
+    points = [[(one.at, one.n, value(one)) for one in buckets] for buckets in found]
     return Found(points, route)
 
 
@@ -103,7 +104,7 @@ async def whole(
     if route:
         numbers = await aggregates.numbers(reading, selection, route)
         for figures, buckets in zip(values, numbers, strict=True):
-            figures |= {name: one.figure(name) for _, one in buckets for name in plain}
+            figures |= {name: aggregates.figure(name)(one) for one in buckets for name in plain}
     if not shares:
         return Whole(values, route, None)
     found = await quantiles(reading, selection, question, list(shares.values()))

@@ -42,8 +42,13 @@ def install(app: FastAPI, parts: Parts) -> None:
     app.state.parts = parts
 
 
-async def _parts(request: Request) -> Parts:  # not a plain function: FastAPI would give it a thread
+def wired(request: Request) -> Parts:
+    """The parts of the application that a request came to."""
     return cast("Parts", request.app.state.parts)
+
+
+async def _parts(request: Request) -> Parts:  # not a plain function: FastAPI would give it a thread
+    return wired(request)
 
 
 Wired = Annotated[Parts, Depends(_parts)]

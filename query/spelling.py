@@ -2,23 +2,23 @@
 
 from difflib import get_close_matches
 
-from fastapi import Depends, Request
+from fastapi import Request
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
-from fastapi.params import Depends as Dependency
 from fastapi.routing import APIRoute
-
-from query.credentials import Authenticated
 
 _NAMED = 5
 """Unknown parameters that an answer names."""
 _SHOWN = 100
 """Characters of one that it shows."""
+_KNOWN: dict[str, set[str]] = {}
+"""Parameters by route: they are all over its dependencies."""
 
 
-async def _spelled(request: Request, _: Authenticated) -> None:
+def check_spelling(request: Request) -> None:
+    """Raise a validation error that names the parameters which this route doesn't know."""
     route = request.scope["route"]
-    known = _parameters(route.dependant) if isinstance(route, APIRoute) else set()
+    known = _known(route) if isinstance(route, APIRoute) else set()
     unknown = [name for name in dict.fromkeys(request.query_params) if name not in known]
     if unknown:
         raise RequestValidationError(
@@ -29,8 +29,10 @@ async def _spelled(request: Request, _: Authenticated) -> None:
         )
 
 
-SPELLED: Dependency = Depends(_spelled)
-"""Of a router: each of its routes answers 422 to a parameter that it doesn't know, after the key."""
+def _known(route: APIRoute) -> set[str]:
+    if route.unique_id not in _KNOWN:
+        _KNOWN[route.unique_id] = _parameters(route.dependant)
+    return _KNOWN[route.unique_id]
 
 
 def _parameters(dependant: Dependant) -> set[str]:

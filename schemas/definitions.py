@@ -61,14 +61,14 @@ class Definition(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    display_name: Annotated[Storable, Field(min_length=1, max_length=256)] | None = Field(
-        default=None, examples=["CPU usage"]
-    )
-    description: Annotated[Storable, Field(min_length=1, max_length=4096)] | None = Field(
-        default=None, examples=["Share of the time that all cores were busy."]
-    )
-    unit: Annotated[Storable, Field(min_length=1, max_length=64)] | None = Field(
-        default=None, examples=["percent"]
+    display_name: (
+        Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_storable)] | None
+    ) = Field(default=None, examples=["CPU usage"])
+    description: (
+        Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_storable)] | None
+    ) = Field(default=None, examples=["Share of the time that all cores were busy."])
+    unit: Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_storable)] | None = (
+        Field(default=None, examples=["percent"])
     )
     type: MetricType = Field(examples=["gauge"])
     aggregation: Aggregation = Field(

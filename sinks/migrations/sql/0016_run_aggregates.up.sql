@@ -113,11 +113,16 @@ BEGIN
             GROUP BY 2, 3, 4, 5, 6
         ),
         buckets AS MATERIALIZED (
-            SELECT d.metric, d.endpoint, t.second, sum(p.value) AS sum, array_agg(p.value ORDER BY p.value) AS values
-            FROM %1$s p
-            JOIN numbered d USING (series_id)
-            CROSS JOIN LATERAL (VALUES (date_bin('1 second', p.ts, 'epoch'))) AS t (second)
-            GROUP BY d.metric, d.endpoint, t.second
+            SELECT e.metric, e.endpoint, to_timestamp(c.cell & 4294967295) AS second, c.sum, c.values
+            FROM (
+                -- Endpoint and second in one number: sorted by two, nearly all points would be compared by both.
+                SELECT d.endpoint::bigint << 32 | floor(date_part('epoch', p.ts))::bigint AS cell,
+                       sum(p.value) AS sum, array_agg(p.value ORDER BY p.value) AS values
+                FROM %1$s p
+                JOIN numbered d USING (series_id)
+                GROUP BY cell
+            ) AS c
+            JOIN endpoints e ON e.endpoint = (c.cell >> 32)::integer
         ),
         wide AS (
             SELECT b.metric, b.endpoint, NULL::timestamptz AS second, NULL::text AS status, NULL::bytea AS sketch,
@@ -184,7 +189,7 @@ BEGIN
                    ) AS c
                ) END
         -- In the order of the index, which takes them twice as fast.
-        FROM (SELECT * FROM buckets ORDER BY metric, second) b
+        FROM (SELECT * FROM buckets ORDER BY endpoint, second) b
         JOIN endpoints e USING (endpoint)
         UNION ALL
         SELECT $1, CASE WHEN w.endpoint IS NOT NULL THEN 'endpoint' WHEN w.second IS NOT NULL THEN 'total' ELSE 'summary' END,

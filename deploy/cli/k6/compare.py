@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -9,7 +10,7 @@ import typer
 from rich.console import Console
 
 from deploy.cli.k6.options import ApiKey
-from deploy.cli.k6.reading import Run, Test, asked, reading
+from deploy.cli.k6.reading import Run, Test, asked, results
 from deploy.results import compared
 from query.baselines import NotFit
 from query.comparing import Outcome
@@ -79,17 +80,9 @@ def compare(
     async def work(one: Reading) -> Comparison:
         return await compare_runs(one, await find_run(one, run, test), baseline, runs)
 
-    async def patiently() -> Comparison:
-        for _ in range(wait):
-            try:
-                return await reading(Settings(), api_key, work)
-            except NotFit:
-                await asyncio.sleep(1)
-        return await reading(Settings(), api_key, work)
-
     try:
         with asked():
-            found = asyncio.run(patiently())
+            found = asyncio.run(_patiently(api_key, work, wait))
         if junit is not None:
             _write(junit, compared.junit(found))
     except HeadraceError as error:
@@ -101,6 +94,22 @@ def compare(
     else:
         Console().print(compared.table(found, everything=everything))
     sys.exit(CODES[found.verdict])
+
+
+async def _patiently(
+    api_key: str | None, work: Callable[[Reading], Awaitable[Comparison]], wait: int
+) -> Comparison:
+    """What `work` finds, looked for each second until the run is fit to be compared."""
+    async with results(Settings(), api_key, "read") as found:
+        while True:
+            try:
+                async with found.database.reading(found.tenant) as one:
+                    return await work(one)
+            except NotFit:
+                if not wait:
+                    raise
+            wait -= 1
+            await asyncio.sleep(1)
 
 
 def _write(path: Path, text: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 from tests.unit.query.test_edge import EmptyDatabase, ask, client
 
 EXAMPLES = {
+    "test": "checkout",
     "name": "cpu",
     "execution_id": str(uuid4()),
     "key_id": "0" * 12,

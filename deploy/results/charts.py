@@ -83,7 +83,7 @@ def charts(result: Result) -> list[Chart]:
             "ms",
             no_requests,
             [
-                line(name, f"c{number}", lambda one, p=name: one.durations.get(p))  # type: ignore[misc]
+                line(name, f"c{number}", lambda one, p=name: one.durations.get(p))  # type: ignore[misc]  # mypy infers no lambda with a default
                 for number, name in enumerate(("p50", "p90", "p95", "p99"), 1)
             ],
         ),
@@ -117,7 +117,7 @@ def charts(result: Result) -> list[Chart]:
             "ms",
             no_requests,
             [
-                line(name, f"c{number}", lambda one, m=metric: _mean(one, m))  # type: ignore[misc]
+                line(name, f"c{number}", lambda one, m=metric: _mean(one, m))  # type: ignore[misc]  # as above
                 for number, (name, metric) in enumerate(_PHASES.items(), 1)
             ],
             stacked=True,

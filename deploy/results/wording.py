@@ -62,7 +62,7 @@ def size(n: float) -> str:
         return f"{plain(n, 6)} B"
     power = min(len(_UNITS) - 1, math.floor(math.log(n) / math.log(1000)))
     scaled = math.floor(n / 1000**power * 10 + 0.5) / 10
-    return f"{scaled:.{1 if scaled < 10 else 0}f} {_UNITS[power]}"  # noqa: PLR2004
+    return f"{scaled:.{1 if scaled < 10 else 0}f} {_UNITS[power]}"  # noqa: PLR2004 - as k6 has it
 
 
 def plain(number: float, digits: int) -> str:

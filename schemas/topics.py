@@ -42,6 +42,21 @@ class Topics:
         """Records and samples that can't be stored, keyed by source position."""
         return f"{self.prefix}metrics.dlq.v1"
 
+    @property
+    def watched(self) -> str:
+        """Samples of series that a rule watches, reduced, partitioned by rule."""
+        return f"{self.prefix}metrics.watched.v1"
+
+    @property
+    def alert_states(self) -> str:
+        """What the alerts process remembers, compacted; partitioned as `watched`."""
+        return f"{self.prefix}alerts.states.v1"
+
+    @property
+    def transitions(self) -> str:
+        """Changes of alerts, keyed by alert."""
+        return f"{self.prefix}alerts.transitions.v1"
+
     def specs(self, partitions: int) -> tuple[TopicSpec, ...]:
         """Every topic, with `partitions` for the samples; the others are low in volume and want order."""
         return (
@@ -64,4 +79,13 @@ class Topics:
                     "max.message.bytes": str(2 << 20),
                 },
             ),
+            # Longer than the longest window, which is read again from here after a restart.
+            TopicSpec(
+                self.watched,
+                partitions,
+                {"retention.ms": str(2 * _DAY_MS), "max.message.bytes": str(4 << 20)},
+            ),
+            TopicSpec(self.alert_states, partitions, {"cleanup.policy": "compact"}),
+            # As those of runs: what happened on a night stays readable for a quarter.
+            TopicSpec(self.transitions, 1, {"retention.ms": str(90 * _DAY_MS)}),
         )

@@ -1,0 +1,166 @@
+"""Rows of reduced samples: what is known of a series in half a second, as columns; and their bytes.
+
+Slot s holds the samples of (s - 1, s] half seconds since the epoch, so that a window (t - w, t] is a
+number of whole slots. Several rows may be of the same series and slot: of several batches.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+SLOT = 500_000
+"""Microseconds; `schemas.rules.GRID`."""
+
+EXACT = 256
+"""Values of a row that are kept one by one for percentiles; more of them are counted by class."""
+
+T = TypeVar("T", bound=np.generic)
+S = TypeVar("S", bound=np.generic)
+
+Integers = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+_GAMMA = np.log(1.01 / 0.99)
+_OFFSET = 40_000
+
+
+@dataclass(frozen=True)
+class WatchedRows:
+    """Columns, all as long as there are rows, ordered by series and first time.
+
+    Times are microseconds since the epoch. `increase` is that of a counter from the first sample to the
+    last: what it went up, and where it went down its value, as it began again at zero.
+
+    Of series that a percentile rule watches the values are kept: one by one in rows of few, by class
+    in rows of more than EXACT. In rows of one sample they always are, as it is known anyway.
+    """
+
+    series: Integers
+    n: Integers
+    first_ts: Integers
+    last_ts: Integers
+    first: Floats
+    last: Floats
+    sum: Floats
+    min: Floats
+    max: Floats
+    increase: Floats
+    exact_of: Integers
+    """Of each row, how many of `exact` are its: n or none."""
+    exact: Floats
+    """Values, row after row, in the order of time."""
+    classes_of: Integers
+    """Of each row, how many of `keys` and `counts` are its."""
+    keys: NDArray[np.int32]
+    """Classes, row after row, ascending within one; see `class_of`."""
+    counts: Integers
+    """Values in each class."""
+
+    def __len__(self) -> int:
+        """How many rows."""
+        return len(self.series)
+
+    @property
+    def slot(self) -> Integers:
+        """Of each row: (slot - 1) * SLOT < first_ts <= last_ts <= slot * SLOT."""
+        return slot_of(self.first_ts)
+
+    def take(self, chosen: NDArray[np.bool_]) -> "WatchedRows":
+        """The rows where the mask is true."""
+        exact, classes = np.repeat(chosen, self.exact_of), np.repeat(chosen, self.classes_of)
+        inner: dict[str, NDArray[Any]] = {
+            "exact": self.exact[exact],
+            "keys": self.keys[classes],
+            "counts": self.counts[classes],
+        }
+        rows = {f.name: getattr(self, f.name)[chosen] for f in fields(self) if f.name not in inner}
+        return WatchedRows(**rows, **inner)
+
+
+def slot_of(ts: Integers) -> Integers:
+    """The slots of these times."""
+    return -(-ts // SLOT)
+
+
+def class_of(values: Floats) -> NDArray[np.int32]:
+    """Classes of values, 2 % wide: the database's `sketch_key`, to the class."""
+    size = np.abs(values)
+    logarithms = np.log(size, where=size > 0, out=np.zeros(len(values)))
+    keys = np.sign(values) * (np.ceil(logarithms / _GAMMA) + _OFFSET)
+    return np.asarray(keys, np.int32)
+
+
+def value_of(keys: NDArray[np.int32]) -> Floats:
+    """The value that stands for a class: at most 1 % from any in it."""
+    sizes = np.exp((np.abs(keys) - _OFFSET) * _GAMMA) * 0.99
+    return np.where(keys == 0, 0.0, np.sign(keys) * sizes)
+
+
+def packed(rows: WatchedRows) -> list[bytes]:
+    """The columns but for `series`; those that a row of one sample does not need only of the others."""
+    many = rows.n > 1
+    return [
+        *(rows.n.astype("<u4").tobytes(), rows.first_ts.astype("<i8").tobytes()),
+        rows.first.astype("<f8").tobytes(),
+        (rows.last_ts - rows.first_ts)[many].astype("<u4").tobytes(),
+        *(
+            column[many].astype("<f8").tobytes()
+            for column in (rows.last, rows.sum, rows.min, rows.max, rows.increase)
+        ),
+        rows.exact_of[many].astype("<u4").tobytes(),
+        rows.exact[np.repeat(many, rows.exact_of)].astype("<f8").tobytes(),
+        rows.classes_of[many].astype("<u4").tobytes(),
+        rows.keys.astype("<i4").tobytes(),
+        rows.counts.astype("<u4").tobytes(),
+    ]
+
+
+def unpacked(series: Integers, columns: Sequence[bytes]) -> WatchedRows:
+    """The rows of these columns. Raises ValueError where they don't fit together."""
+    n, first_ts, first, after, *figures, exact_of, exact, classes_of, keys, counts = (
+        np.frombuffer(column, kind) for column, kind in zip(columns, _KINDS, strict=True)
+    )
+    many = n > 1
+    for fitting in (
+        (len(series), len(n), len(first_ts), len(first)),
+        (many.sum(), len(after), *map(len, figures), len(exact_of), len(classes_of)),
+        (exact_of.sum(), len(exact)),
+        (classes_of.sum(), len(keys), len(counts)),
+    ):
+        if len(set(fitting)) > 1:
+            raise ValueError("the columns are not of one length")
+    last, total, least, most, increase = (
+        _spread(column, many, otherwise)
+        for column, otherwise in zip(figures, (*[first] * 4, np.zeros(len(n))), strict=True)
+    )
+    spread = _spread(exact_of, many, np.ones(len(n), np.int64))
+    return WatchedRows(
+        series.astype(np.int64),
+        n.astype(np.int64),
+        first_ts.astype(np.int64),
+        first_ts + _spread(after, many, np.zeros(len(n), np.int64)),
+        first.astype(np.float64),
+        last,
+        total,
+        least,
+        most,
+        increase,
+        spread,
+        _spread(exact, np.repeat(many, spread), np.repeat(first, spread)),
+        _spread(classes_of, many, np.zeros(len(n), np.int64)),
+        keys.astype(np.int32),
+        counts.astype(np.int64),
+    )
+
+
+def _spread(column: NDArray[T], mask: NDArray[np.bool_], otherwise: NDArray[S]) -> NDArray[S]:
+    """`otherwise`, with the column in place of it where the mask is true."""
+    full = otherwise.copy()
+    full[mask] = column
+    return full
+
+
+_KINDS = ["<u4", "<i8", "<f8", "<u4", *["<f8"] * 5, "<u4", "<f8", "<u4", "<i4", "<u4"]

@@ -1,0 +1,1 @@
+"""The pure rules of streams: no client, no clock, no event loop."""

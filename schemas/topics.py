@@ -44,7 +44,7 @@ class Topics:
 
     @property
     def watched(self) -> str:
-        """Samples of series that a rule watches, reduced, partitioned by rule."""
+        """Samples of series that a rule watches, reduced, partitioned by metric."""
         return f"{self.prefix}metrics.watched.v1"
 
     @property

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from schemas.batches import Source
 from schemas.envelopes import decode_labels
 from schemas.errors import Invalid
-from schemas.watched_rows import WatchedRows, packed, unpacked
+from schemas.watched_rows import Column, WatchedRows, narrow, packed, read, unpacked
 
 MAX_SIZE = 64 << 20
 """Of a record, decompressed; ingest makes them far smaller."""
@@ -97,9 +97,13 @@ class Watched:
         ]
 
 
-def partition_of(tenant_id: UUID, rule: str, partitions: int) -> int:
-    """The partition of `metrics.watched.v1` that has the samples of a rule, and evaluates it."""
-    return zlib.crc32(f"{tenant_id}/{rule}".encode()) % partitions
+def partition_of(tenant_id: UUID, *, metric: str, partitions: int) -> int:
+    """The partition of `metrics.watched.v1` that has a metric's samples, and evaluates its rules.
+
+    By metric, not by rule: a rule is of one metric, so every sample goes to one partition however many
+    rules watch it, and a rule moves only when none of its series stays.
+    """
+    return zlib.crc32(f"{tenant_id}/{metric}".encode()) % partitions
 
 
 def entry(series: WatchedSeries) -> bytes:
@@ -124,7 +128,7 @@ def encode(header: Header, entries: Sequence[bytes], rows: WatchedRows) -> bytes
             header.parts,
             ids.astype("<i8").tobytes(),
             _encode([msgspec.Raw(one) for one in entries]),
-            index.astype("<u4").tobytes(),
+            narrow(index),
             packed(rows),
         )
     )
@@ -139,7 +143,7 @@ def decode(value: bytes) -> Watched:
     try:
         body = _decode_body(_ZSTD.decompress(value[4:], decompressed_size=size, asbytes=True))
         ids = np.frombuffer(body.ids, "<i8")
-        rows = unpacked(ids[np.frombuffer(body.index, "<u4")], body.columns)
+        rows = unpacked(ids[read(body.index)], body.columns)
     except (msgspec.DecodeError, pa.ArrowException, OSError, ValueError, IndexError) as error:
         raise Invalid("bad_watched", f"no record of watched samples: {error}") from error
     header = Header(
@@ -167,9 +171,9 @@ class _Body(msgspec.Struct, array_like=True, gc=False):
     """i8: of the series, ascending."""
     dictionary: bytes
     """msgpack: of each series [tenant (16 bytes), name, labels (JSON)]."""
-    index: bytes
-    """u4: of each row, its series' place in ids."""
-    columns: list[bytes]
+    index: Column
+    """Of each row, its series' place in ids."""
+    columns: list[Column]
     """See `schemas.watched_rows`."""
 
 

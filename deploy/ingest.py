@@ -7,16 +7,18 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 from prometheus_client import CollectorRegistry
 
+from deploy.forwarding import Forwarder, forwarder
 from producers.steady import SteadyProducer
 from schemas.batches import Source
 from schemas.errors import Permanent, Temporary
@@ -29,6 +31,9 @@ from sinks.delivery import Delivery
 from sinks.outages import OUTAGE, classify
 from sinks.series import Limits, SeriesDictionary
 from sinks.tenants import KnownTenants
+from sinks.transactions import Pool
+from sinks.watched import Outbox
+from stream.core.watchlist import WatchedRule
 from stream.ingest.app import Consuming, create_app
 from stream.ingest.dead_letters import DeadLetters
 from stream.ingest.decode import Decoder
@@ -44,6 +49,10 @@ MAX_DEAD_LETTER_BYTES = 2 * 1024 * 1024 - 64 * 1024
 
 FLUSH_WITHIN, LEAVE_WITHIN = 4.0, 3.0
 """Seconds to store what is in hand, then to leave the consumer group: a stop has ten in all."""
+
+
+ReadRules = Callable[[Pool], Awaitable[Sequence[WatchedRule]]]
+"""Reads every rule that is enabled."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +80,7 @@ class Ingest:
     pipeline: Pipeline
     metrics: IngestMetrics
     changes: ChangesOfDefinitions
+    forwarder: Forwarder
     lag: dict[Source, int] = field(default_factory=dict)
     """Records in Kafka that were not handed over yet, as of a moment ago."""
 
@@ -83,10 +93,12 @@ class Ingest:
 
 
 @asynccontextmanager
-async def ingesting(config: IngestConfig, registry: CollectorRegistry) -> AsyncIterator[Ingest]:
+async def ingesting(
+    config: IngestConfig, registry: CollectorRegistry, rules: ReadRules
+) -> AsyncIterator[Ingest]:
     """Run ingestion inside the block; at its end store what is in hand.
 
-    Raises what crashed it, at the end of the block.
+    `rules` reads those whose samples are forwarded. Raises what crashed it, at the end of the block.
     """
     # One connection listens all the time, and one may have to end a stalled writer's session.
     pool = await connect_pool(
@@ -112,22 +124,39 @@ async def ingesting(config: IngestConfig, registry: CollectorRegistry) -> AsyncI
         producer.start()
         await producer.connected()  # Faust, unlike this, gives up when no broker answers
         letters = DeadLetters(producer, config.topics.dead_letters)
-        pipeline = Pipeline(decoder, delivery, letters.bury, metrics, config.policy)
-
-        def changed() -> None:
-            dictionary.ask_again()
-            metrics.changes.inc()
-
-        changes = ChangesOfDefinitions(pool, changed)
-        with tempfile.TemporaryDirectory(prefix="headrace-ingest-") as datadir:
-            app = create_app(
-                Consuming(config.kafka, config.group, config.topics.samples),
-                StoredPositions(delivery, metrics),
-                pipeline,
-                Path(datadir),
+        async with forwarder(
+            config.kafka,
+            config.topics.watched,
+            Outbox(pool, config.group),
+            partial(rules, pool),
+            epochs=delivery.epochs,
+            registry=registry,
+        ) as watched:
+            pipeline = Pipeline(
+                decoder,
+                delivery,
+                letters.bury,
+                metrics=metrics,
+                forwarding=watched.forwarding,
+                policy=config.policy,
             )
-            async with _running(Ingest(app, pipeline, metrics, changes), config) as ingest:
-                yield ingest
+
+            def changed() -> None:
+                dictionary.ask_again()
+                watched.watching.ask_again()
+                metrics.changes.inc()
+
+            changes = ChangesOfDefinitions(pool, changed)
+            with tempfile.TemporaryDirectory(prefix="headrace-ingest-") as datadir:
+                app = create_app(
+                    Consuming(config.kafka, config.group, config.topics.samples),
+                    StoredPositions(delivery, metrics, watched.publisher.take_over),
+                    pipeline,
+                    Path(datadir),
+                )
+                found = Ingest(app, pipeline, metrics, changes, watched)
+                async with _running(found, config) as ingest:
+                    yield ingest
     finally:
         # What is not committed by now is read again: nothing to wait for.
         pool.terminate()
@@ -148,7 +177,9 @@ async def _running(ingest: Ingest, config: IngestConfig) -> AsyncIterator[Ingest
             lambda: not pipeline.idle or any(ingest.lag.values()),
             lambda: (pipeline.progressed, sum(app.consumer.at.values())),
         )
+        publishing = tasks.create_task(ingest.forwarder.publisher.run())
         background = [
+            publishing,
             tasks.create_task(pipeline.run()),
             tasks.create_task(_crash_of(app)),
             tasks.create_task(_watch_lag(ingest)),
@@ -158,13 +189,20 @@ async def _running(ingest: Ingest, config: IngestConfig) -> AsyncIterator[Ingest
         try:
             yield ingest
             app.consumer.stop_flow()
-            await asyncio.wait_for(pipeline.drain(), FLUSH_WITHIN)
+            await asyncio.wait_for(_flush(ingest, publishing), FLUSH_WITHIN)
         except TimeoutError:
             log.warning("stopped with work in hand; it is read again from the stored offsets")
         finally:
             for task in background:
                 task.cancel()
             await _stop(app)
+
+
+async def _flush(ingest: Ingest, publishing: "asyncio.Task[None]") -> None:
+    """Store what is in hand, and publish what that posted."""
+    await ingest.pipeline.drain()
+    publishing.cancel()
+    await ingest.forwarder.flush()
 
 
 async def _stop(app: Any) -> None:

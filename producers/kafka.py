@@ -49,18 +49,21 @@ def make_producer(
     client_id: str,
     linger_ms: int = 10,
     max_record_bytes: int = MAX_RECORD_BYTES,
+    compress: bool = True,
 ) -> AIOKafkaProducer:
     """An idempotent producer that retries for ever; not started, made for the running event loop.
 
     `start()` raises KafkaConnectionError while no broker answers; stop() the producer then too.
     `max_record_bytes` bounds a record's value; raise it only for topics with a larger max.message.bytes.
+    Values that are compressed already go without `compress`.
     """
     producer = AIOKafkaProducer(
         bootstrap_servers=bootstrap,
         client_id=client_id,
         enable_idempotence=True,
         acks="all",
-        compression_type="zstd",  # a fifth of lz4's CPU in this client, and smaller
+        # A fifth of lz4's CPU in this client, and smaller.
+        compression_type="zstd" if compress else None,
         linger_ms=linger_ms,
         max_batch_size=_BATCH_BYTES,
         max_request_size=max_record_bytes + _RECORD_ROOM,

@@ -57,6 +57,7 @@ class SteadyProducer:
         *,
         client_id: str,
         max_record_bytes: int = MAX_RECORD_BYTES,
+        compress: bool = True,
         patience: Patience = Patience(),
     ) -> None:
         self.problem = "not started"
@@ -65,6 +66,7 @@ class SteadyProducer:
         self._topics = topics
         self._client_id = client_id
         self._max_record_bytes = max_record_bytes
+        self._compress = compress
         self._patience = patience
         self._producer: AIOKafkaProducer | None = None
         self._connected = asyncio.Event()
@@ -81,8 +83,19 @@ class SteadyProducer:
         """Wait until a producer is there."""
         await self._connected.wait()
 
+    def partitions(self, topic: str) -> int:
+        """How many partitions one of the topics has; 0 while that is not known."""
+        if self._producer is None:
+            return 0
+        return len(self._producer.client.cluster.partitions_for_topic(topic) or ())
+
     async def send(
-        self, topic: str, value: bytes | None, key: bytes, headers: Headers = ()
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes,
+        headers: Headers = (),
+        partition: int | None = None,
     ) -> "asyncio.Future[RecordMetadata]":
         """Hand a record over, waiting for room. The future ends as `producers.kafka` says.
 
@@ -97,7 +110,7 @@ class SteadyProducer:
             raise Temporary(self.problem)
         try:
             future: asyncio.Future[RecordMetadata] = await producer.send(
-                topic, value, key, headers=headers
+                topic, value, key, partition=partition, headers=headers
             )
         except KafkaError as error:
             if not isinstance(error, _NOT_TAKEN_OVER):
@@ -159,6 +172,7 @@ class SteadyProducer:
                 self._bootstrap,
                 client_id=self._client_id,
                 max_record_bytes=self._max_record_bytes,
+                compress=self._compress,
             )
             try:
                 async with asyncio.timeout(self._patience.connect):

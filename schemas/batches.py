@@ -132,6 +132,8 @@ class Batch:
     points: Rows
     rejects: list[Reject] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
+    counts: Sequence[int] = ()
+    """How many of the records are of each claim, in the claims' order; records stand in it, too."""
     series_epoch: int = 0
     """How many deletions of series there had been when its series were looked up."""
     buried: set[tuple[str, int, int, int | None]] = field(default_factory=set)

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from schemas.batches import Source
 from schemas.envelopes import decode_labels
 from schemas.errors import Invalid
-from schemas.watched_rows import Column, WatchedRows, narrow, packed, read, unpacked
+from schemas.watched_rows import Column, WatchedRows, narrow, packed, read, starts_of, unpacked
 
 MAX_SIZE = 64 << 20
 """Of a record, decompressed; ingest makes them far smaller."""
@@ -116,7 +116,8 @@ def encode(header: Header, entries: Sequence[bytes], rows: WatchedRows) -> bytes
 
     `rows` are ordered by series.
     """
-    ids, index = _distinct(rows.series)
+    starts = starts_of(rows.series)
+    index = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(rows)))
     body = _encode(
         _Body(
             *header.source,
@@ -126,8 +127,8 @@ def encode(header: Header, entries: Sequence[bytes], rows: WatchedRows) -> bytes
             header.newest,
             header.part,
             header.parts,
-            ids.astype("<i8").tobytes(),
-            _encode([msgspec.Raw(one) for one in entries]),
+            rows.series[starts].astype("<i8").tobytes(),
+            b"\xdd" + len(entries).to_bytes(4, "big") + b"".join(entries),
             narrow(index),
             packed(rows),
         )
@@ -175,12 +176,6 @@ class _Body(msgspec.Struct, array_like=True, gc=False):
     """Of each row, its series' place in ids."""
     columns: list[Column]
     """See `schemas.watched_rows`."""
-
-
-def _distinct(series: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Distinct ids of an ascending column, and each row's index among them."""
-    fresh = np.diff(series, prepend=-1) != 0
-    return series[fresh], np.cumsum(fresh) - 1
 
 
 _ZSTD = pa.Codec("zstd", compression_level=1)

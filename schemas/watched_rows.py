@@ -5,7 +5,8 @@ number of whole slots. Several rows may be of the same series and slot: of sever
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -26,6 +27,10 @@ Column = tuple[str, bytes]
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
+_PER_ROW = (
+    *("series", "n", "first_ts", "last_ts", "first", "last", "sum", "min", "max", "increase"),
+    *("exact_of", "classes_of"),
+)
 _GAMMA = np.log(1.01 / 0.99)
 _OFFSET = 40_000
 
@@ -71,21 +76,29 @@ class WatchedRows:
         """Of each row: (slot - 1) * SLOT < first_ts <= last_ts <= slot * SLOT."""
         return slot_of(self.first_ts)
 
-    def take(self, chosen: NDArray[np.bool_]) -> "WatchedRows":
-        """The rows where the mask is true."""
-        exact, classes = np.repeat(chosen, self.exact_of), np.repeat(chosen, self.classes_of)
-        inner: dict[str, NDArray[Any]] = {
-            "exact": self.exact[exact],
-            "keys": self.keys[classes],
-            "counts": self.counts[classes],
-        }
-        rows = {f.name: getattr(self, f.name)[chosen] for f in fields(self) if f.name not in inner}
-        return WatchedRows(**rows, **inner)
+    def parts(self, cuts: Sequence[int]) -> list["WatchedRows"]:
+        """The rows between each of these places and the next."""
+        exact = np.append(0, self.exact_of.cumsum())[cuts].tolist()
+        classes = np.append(0, self.classes_of.cumsum())[cuts].tolist()
+        return [
+            WatchedRows(
+                **{name: getattr(self, name)[first:end] for name in _PER_ROW},
+                exact=self.exact[exact[i] : exact[i + 1]],
+                keys=self.keys[classes[i] : classes[i + 1]],
+                counts=self.counts[classes[i] : classes[i + 1]],
+            )
+            for i, (first, end) in enumerate(pairwise(cuts))
+        ]
 
 
 def slot_of(ts: Integers) -> Integers:
     """The slots of these times."""
     return -(-ts // SLOT)
+
+
+def starts_of(column: Integers) -> Integers:
+    """Where a column has another value than before."""
+    return np.flatnonzero(np.append(True, column[1:] != column[:-1])[: len(column)])
 
 
 def class_of(values: Floats) -> NDArray[np.int32]:

@@ -1,8 +1,10 @@
 """Exactly once: rows, offsets and ledger in one transaction, and where to go on after anything."""
 
+import asyncio
+import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TypeVar, cast
 from uuid import UUID
@@ -12,14 +14,17 @@ import numpy as np
 import pyarrow as pa
 
 from schemas.batches import Batch, Reject, Rows, Source
-from schemas.errors import Restart
+from schemas.errors import Restart, Temporary
 from schemas.named_queries import load
 from sinks.copy import Connection, copy_good_rows, copy_rows
 from sinks.marks import touched
-from sinks.outages import is_row_error
+from sinks.outages import classify, is_row_error
 from sinks.rejections import rejections
 from sinks.stalled import end_stalled_writer
 from sinks.tallies import source_columns, tally, tally_runs
+from sinks.watched import Parcel, post
+
+log = logging.getLogger(__name__)
 
 _SQL = load("sinks.sql", "ingest.sql")
 _DAY = 86_400_000_000
@@ -41,17 +46,35 @@ class SeriesForgotten(Exception):
     """Series were deleted after this batch was decoded: decode it again, with nothing remembered."""
 
 
+class _NotPosted(Exception):
+    """The outbox refuses what no retry mends: the batch goes without it."""
+
+
 @dataclass(frozen=True)
 class Written:
-    """What a committed batch did, in samples."""
+    """What a committed batch did, in samples.
+
+    `posted` are its records for the watched topic; `unposted` tells that it should have had some.
+    """
 
     stored: int
     dead_lettered: int
     rejected: int
+    posted: int = 0
+    unposted: bool = False
 
 
 Bury = Callable[[Sequence[Reject]], Awaitable[None]]
 """Publishes dead letters and returns when they are acknowledged."""
+
+Forward = Callable[[Rows, Rows], Sequence[Parcel]]
+"""Makes of the samples and the points that are stored what the outbox gets. Raises nothing."""
+
+
+def forward_nothing(samples: Rows, points: Rows) -> Sequence[Parcel]:
+    """No rule watches anything."""
+    del samples, points
+    return ()
 
 
 class Delivery:
@@ -65,12 +88,16 @@ class Delivery:
         self._direct_compress = direct_compress
         self._days: set[int] = set()
         self._executions: set[bytes] = set()
+        self.epochs: dict[Source, int] = {}
+        """How often each topic was made anew, of the partitions whose positions were asked for."""
 
     async def positions(self, sources: Iterable[Source]) -> dict[Source, int]:
         """Stored positions; partitions never seen are absent."""
         wanted = sorted(sources)
         rows = await self._pool.fetch(_SQL["positions"], self._group, *source_columns(wanted))
-        return {Source(row["topic"], row["partition"]): row["next_offset"] for row in rows}
+        found = {Source(row["topic"], row["partition"]): row for row in rows}
+        self.epochs |= {source: row["epoch"] for source, row in found.items()}
+        return {source: row["next_offset"] for source, row in found.items()}
 
     async def open(self, starts: dict[Source, int]) -> None:
         """Record where consuming starts in partitions never seen before."""
@@ -85,23 +112,43 @@ class Delivery:
     async def skip_gap(self, source: Source, *, lost: int, to: int, new_topic: bool) -> None:
         """Record that Kafka deleted `lost` records before they were read, and go on at `to`."""
         async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute(_SQL["restart_position"], self._group, *source, to, new_topic)
+            epoch = await connection.fetchval(
+                _SQL["restart_position"], self._group, *source, to, new_topic
+            )
             await self._count(connection, {source: Counter(lost=lost)})
+        self.epochs[source] = epoch
 
-    async def write(self, batch: Batch, bury: Bury, deduplicated: dict[Source, int]) -> Written:
+    async def write(
+        self,
+        batch: Batch,
+        bury: Bury,
+        deduplicated: dict[Source, int],
+        forward: Forward = forward_nothing,
+    ) -> Written:
         """Make a batch durable: rows, dead letters, ledger and offsets, or nothing of it.
 
         `deduplicated` are samples of these partitions that were dropped because they are stored
-        already. Raises Overtaken, SeriesForgotten, Restart when the stored position lies before the
+        already. What `forward` makes goes into the outbox in the same transaction; an outbox that
+        refuses it is logged, and holds nothing else up. Raises Overtaken, SeriesForgotten, Restart when the stored position lies before the
         batch, and what asyncpg raises.
         """
+        try:
+            return await self._deliver(batch, bury, deduplicated, forward)
+        except _NotPosted:
+            log.exception("the outbox of watched samples refuses a batch's")
+            written = await self._deliver(batch, bury, deduplicated, forward_nothing)
+            return replace(written, unposted=True)
+
+    async def _deliver(
+        self, batch: Batch, bury: Bury, deduplicated: dict[Source, int], forward: Forward
+    ) -> Written:
         await self._make_room(batch)
         fresh = [reject for reject in batch.rejects if reject.place not in batch.buried]
         if fresh:
             await bury(fresh)
             batch.buried |= {reject.place for reject in fresh}
         try:
-            return await self._write(batch, bury, deduplicated, careful=False)
+            return await self._write(batch, bury, deduplicated, forward, careful=False)
         except asyncpg.ReadOnlySQLTransactionError:
             # The setting is the session's: a new one sees whether it still holds.
             await self._pool.expire_connections()
@@ -118,13 +165,24 @@ class Delivery:
             self._days.clear()
             self._executions.clear()
             await self._make_room(batch)
-            return await self._write(batch, bury, deduplicated, careful=True)
+            return await self._write(batch, bury, deduplicated, forward, careful=True)
 
     async def _write(
-        self, batch: Batch, bury: Bury, deduplicated: dict[Source, int], *, careful: bool
+        self,
+        batch: Batch,
+        bury: Bury,
+        deduplicated: dict[Source, int],
+        forward: Forward,
+        *,
+        careful: bool,
     ) -> Written:
         rejects = list(batch.rejects)
         samples, points = batch.samples, batch.points
+        parcels: Sequence[Parcel] = ()
+        making = None
+        if not careful and forward is not forward_nothing:
+            # While the database copies: another core does it for nothing.
+            making = asyncio.create_task(asyncio.to_thread(forward, samples, points))
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(_SQL["hold_off_forgetting"], self._direct_compress)
             await self._lock(connection, batch)
@@ -135,6 +193,7 @@ class Delivery:
                 if refused:
                     await bury(refused)
                     rejects += refused
+                parcels = forward(samples, points)
             else:
                 await copy_rows(connection, "samples", samples)
                 await copy_rows(connection, "k6_samples", points)
@@ -151,18 +210,32 @@ class Delivery:
                 *source_columns(sources),
                 [batch.claims[s].end for s in sources],
             )
+            if making is not None:
+                parcels = await making
+            if parcels:
+                await self._post(connection, parcels)
             if batch.refusals:
                 # Last: the row of a tenant is every worker's, and held until the commit.
                 await connection.execute(_SQL["count_rejections"], *rejections(batch.refusals))
         rejected = sum(refusal.samples for refusal in batch.refusals)
-        return Written(samples.data.num_rows + points.data.num_rows, len(rejects), rejected)
+        stored = samples.data.num_rows + points.data.num_rows
+        return Written(stored, len(rejects), rejected, len(parcels))
+
+    async def _post(self, connection: Connection, parcels: Sequence[Parcel]) -> None:
+        try:
+            await post(connection, self._group, parcels)
+        except asyncpg.PostgresError as error:
+            if isinstance(classify(error), Temporary):
+                raise
+            raise _NotPosted from error
 
     async def _lock(self, connection: Connection, batch: Batch) -> None:
         claims = batch.claims
         rows = await connection.fetch(
             _SQL["lock_positions"], self._group, *source_columns(sorted(claims))
         )
-        stored = {Source(row["topic"], row["partition"]): row["next_offset"] for row in rows}
+        found = {Source(row["topic"], row["partition"]): row for row in rows}
+        stored = {source: row["next_offset"] for source, row in found.items()}
         ahead = {s: n for s, n in stored.items() if n > claims[s].start}
         if ahead:
             raise Overtaken(ahead)
@@ -171,6 +244,10 @@ class Delivery:
             raise Restart(
                 f"The stored position of {behind} lies before what was read: the database was put back "
                 "to an earlier state. Start again from its positions."
+            )
+        if any(row["epoch"] != self.epochs.get(s) for s, row in found.items()):
+            raise Restart(
+                f"A topic of {list(claims)} was made anew. Start again from its positions."
             )
         if any(row["series_epoch"] != batch.series_epoch for row in rows):
             raise SeriesForgotten

@@ -18,12 +18,14 @@ STARTS_WITHIN = 60.0
 class Headrace:
     """One `headrace …` process. Its log is a file, so that it never blocks on a full pipe."""
 
-    def __init__(self, argv: list[str], env: dict[str, str], log: Path, port: int) -> None:
+    def __init__(
+        self, argv: list[str], env: dict[str, str], log: Path, port: int, module: str
+    ) -> None:
         self.port = port
         self.log = log
         with log.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "deploy.cli", *argv],
+                [sys.executable, "-m", module, *argv],
                 env={**os.environ, **env},
                 stdout=output,
                 stderr=output,
@@ -59,11 +61,15 @@ class Headrace:
 
 @contextmanager
 def headrace(
-    *argv: str, env: dict[str, str], log: Path, port: int | None = None
+    *argv: str,
+    env: dict[str, str],
+    log: Path,
+    port: int | None = None,
+    module: str = "deploy.cli",
 ) -> Iterator[Headrace]:
     """A process that is killed at the end if it still runs."""
     port = port or free_port()
-    process = Headrace([*argv, "--port", str(port)], env, log, port)
+    process = Headrace([*argv, "--port", str(port)], env, log, port, module)
     try:
         yield process
     finally:

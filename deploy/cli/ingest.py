@@ -13,6 +13,7 @@ from deploy.cli.context import resolve, topics
 from deploy.ingest import Ingest, IngestConfig, ingesting
 from deploy.probes import serve_probes
 from deploy.signals import until_stopped
+from deploy.watched_rules import read_rules
 from schemas.settings import Settings
 from schemas.window import Window
 from sinks.series import Limits
@@ -65,7 +66,7 @@ class _Process:
 
     async def work(self, config: IngestConfig, registry: CollectorRegistry) -> None:
         """Ingest until told to stop."""
-        async with ingesting(config, registry) as self._ingest:
+        async with ingesting(config, registry, read_rules) as self._ingest:
             await self._stop.wait()
 
     async def run(self, config: IngestConfig, registry: CollectorRegistry) -> None:

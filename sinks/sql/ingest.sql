@@ -27,7 +27,7 @@ SELECT ensure_executions($1::uuid[])
 
 -- name: positions
 -- Stored positions of a consumer group: $1 group, $2 topics, $3 partitions.
-SELECT topic, partition, next_offset
+SELECT topic, partition, next_offset, epoch
 FROM unnest($2::text[], $3::int[]) AS wanted (topic, partition)
 JOIN ingest_offsets USING (topic, partition)
 WHERE consumer_group = $1
@@ -47,7 +47,7 @@ SELECT pg_advisory_xact_lock_shared(hashtext('headrace.forget')),
 -- name: lock_positions
 -- Takes the rows that a batch moves: a second writer of the same partition waits here, then sees that
 -- it was overtaken. In a fixed order, because batches of several partitions would deadlock otherwise.
-SELECT topic, partition, next_offset, (SELECT epoch FROM series_epoch) AS series_epoch
+SELECT topic, partition, next_offset, epoch, (SELECT e.epoch FROM series_epoch e) AS series_epoch
 FROM ingest_offsets
 WHERE consumer_group = $1 AND (topic, partition) IN (SELECT * FROM unnest($2::text[], $3::int[]))
 ORDER BY topic, partition
@@ -79,6 +79,7 @@ WHERE o.consumer_group = $1 AND o.topic = moved.topic AND o.partition = moved.pa
 UPDATE ingest_offsets
 SET next_offset = $4, epoch = epoch + $5::int, updated_at = now()
 WHERE consumer_group = $1 AND topic = $2 AND partition = $3
+RETURNING epoch
 
 -- name: mark_dirty
 -- Minutes whose samples changed: $1 first microseconds, $2 last ones + 1, both since the epoch.

@@ -24,6 +24,19 @@ def reduced(
     first = np.flatnonzero(fresh)
     n = np.diff(first, append=len(ts))
     last = first + n - 1
+    # A sample by itself is all that its row says: often most of them are, and adding up is slow.
+    many = n > 1
+    inside = np.repeat(many, n)
+    grouped, fresh = values[inside], fresh[inside]
+    begin = np.flatnonzero(fresh)
+
+    def figure(operation: np.ufunc) -> Floats:
+        found = values[first]
+        found[many] = operation.reduceat(grouped, begin)
+        return found
+
+    increase = np.zeros(len(first))
+    increase[many] = _increases(grouped, fresh, begin)
     kept = np.zeros(len(first), np.bool_) if keep is None else keep[first]
     exact = (n == 1) | (kept & (n <= EXACT))
     by_class = kept & (n > EXACT)
@@ -37,10 +50,10 @@ def reduced(
         ts[last],
         values[first],
         values[last],
-        np.add.reduceat(values, first),
-        np.minimum.reduceat(values, first),
-        np.maximum.reduceat(values, first),
-        _increases(values, fresh, first),
+        figure(np.add),
+        figure(np.minimum),
+        figure(np.maximum),
+        increase,
         np.where(exact, n, 0),
         values[np.repeat(exact, n)],
         spread,

@@ -88,6 +88,7 @@ class Decoder:
             points=point_rows([s for s in draft.segments if s.execution is not None]),
             rejects=draft.rejects,
             refusals=draft.refusals,
+            counts=[len(chunk.records) for chunk in chunks],
             series_epoch=epoch,
         )
 
@@ -154,7 +155,7 @@ class Decoder:
             if early.any():
                 # Seldom: only then is it worth asking which records are imports.
                 run = segment.execution is not None
-                marked = np.array([run and _is_import(draft.records[i]) for i in segment.record])
+                marked = np.array([run and is_import(draft.records[i]) for i in segment.record])
                 early &= ~(marked & (segment.ts >= imports))
             wrong = early | (segment.ts > newest)
             draft.enforce(position, wrong, _time_error(segment, oldest))
@@ -183,5 +184,6 @@ def _is_arrow(record: Record) -> bool:
     return any(key == "content-type" and value == ARROW_STREAM for key, value in record.headers)
 
 
-def _is_import(record: Record) -> bool:
+def is_import(record: Record) -> bool:
+    """Whether it is of a finished run that is imported: history, of any age."""
     return any(key == IMPORT_HEADER for key, _ in record.headers)

@@ -68,3 +68,46 @@ class IngestMetrics:
             "Unix time of the last committed batch. Old while lag is above zero: see the log.",
             registry=registry,
         )
+
+
+class WatchedMetrics:
+    """Of what is forwarded to the alerts process. Declared once per process, as the others."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.rules = Gauge(
+            "headrace_ingest_watched_rules",
+            "Rules whose samples are forwarded. Fewer than there are: the log names the broken ones.",
+            registry=registry,
+        )
+        self.posted = Counter(
+            "headrace_ingest_watched_posted",
+            "Records for the alerts process that batches left in the outbox.",
+            registry=registry,
+        )
+        self.published = Counter(
+            "headrace_ingest_watched_published",
+            "Records of the outbox that Kafka has. Behind the posted ones: Kafka is away, or see the log.",
+            registry=registry,
+        )
+        self.failures = Counter(
+            "headrace_ingest_watched_failures",
+            "What did not go right, by what: rules (could not be read), batch (went without its samples "
+            "being forwarded), publish (is tried again). batch rising: rules miss samples; see the log.",
+            ["what"],
+            registry=registry,
+        )
+        self.expired = Counter(
+            "headrace_ingest_watched_expired",
+            "Records that waited an hour for Kafka and were dropped. Any: rules have missed samples.",
+            registry=registry,
+        )
+        self.waiting = Gauge(
+            "headrace_ingest_watched_waiting",
+            "Records in the outbox of the consumer group. Growing: the watched topic takes nothing.",
+            registry=registry,
+        )
+        self.oldest = Gauge(
+            "headrace_ingest_watched_oldest_seconds",
+            "Age of the oldest of them: so long rules have been behind. Rising: as waiting.",
+            registry=registry,
+        )

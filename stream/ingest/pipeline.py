@@ -23,6 +23,7 @@ from schemas.errors import Temporary
 from sinks.delivery import Bury, Delivery, Overtaken, SeriesForgotten, Written
 from sinks.outages import OUTAGE, classify
 from stream.ingest.decode import Decoder
+from stream.ingest.forwarding import Forwarding
 from stream.ingest.metrics import IngestMetrics
 
 log = logging.getLogger(__name__)
@@ -66,13 +67,16 @@ class Pipeline:
         decoder: Decoder,
         delivery: Delivery,
         bury: Bury,
+        *,
         metrics: IngestMetrics,
+        forwarding: Forwarding,
         policy: Policy | None = None,
     ) -> None:
         self._decoder = decoder
         self._delivery = delivery
         self._bury = bury
         self._metrics = metrics
+        self._forwarding = forwarding
         self._policy = policy or Policy()
         self._queue: asyncio.Queue[Delivered] = asyncio.Queue(self._policy.queue_chunks)
         self._pending = 0
@@ -139,8 +143,9 @@ class Pipeline:
         rest = _chunks(work)
         while True:
             try:
+                forward = await self._until_up(partial(self._forwarding.prepare, batch))
                 written = await self._until_up(
-                    partial(self._delivery.write, batch, self._bury, repeated)
+                    partial(self._delivery.write, batch, self._bury, repeated, forward)
                 )
                 break
             except Overtaken as overtaken:
@@ -155,6 +160,7 @@ class Pipeline:
             again = await self._until_up(partial(self._decoder.decode, rest))
             again.buried = batch.buried
             batch = again
+        self._forwarding.committed(batch, written)
         self._count(batch, written, repeated, monotonic() - started)
         for delivered in work:
             delivered.ack()

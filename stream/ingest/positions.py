@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable, Iterable
 
 from schemas.batches import Source
 from schemas.errors import Permanent
@@ -13,11 +14,21 @@ log = logging.getLogger(__name__)
 
 
 class StoredPositions:
-    """The database's positions; a gap before Kafka's earliest record is recorded as lost, never skipped."""
+    """The database's positions; a gap before Kafka's earliest record is recorded as lost, never skipped.
 
-    def __init__(self, delivery: Delivery, metrics: IngestMetrics, pause: float = 1.0) -> None:
+    `taken_over` is told the partitions that are now ours.
+    """
+
+    def __init__(
+        self,
+        delivery: Delivery,
+        metrics: IngestMetrics,
+        taken_over: Callable[[Iterable[Source]], object],
+        pause: float = 1.0,
+    ) -> None:
         self._delivery = delivery
         self._metrics = metrics
+        self._taken_over = taken_over
         self._pause = pause
 
     async def starts(
@@ -59,5 +70,7 @@ class StoredPositions:
                 )
                 await self._delivery.skip_gap(source, lost=lost, to=first, new_topic=anew)
                 self._metrics.lost.inc(lost)
+        # After the look at the positions: what was committed before it is there to be published.
+        self._taken_over(starts)
         log.info("consuming from %s", {f"{s.topic}/{s.partition}": at for s, at in starts.items()})
         return starts

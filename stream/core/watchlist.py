@@ -1,0 +1,75 @@
+"""Says which series rules watch, from the rules alone."""
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from schemas.watched import WatchedSeries, entry, partition_of
+
+Labels = Mapping[str, str]
+Match = Callable[[Sequence[Labels]], Sequence[bool]]
+"""Whether each of these label sets is one that a rule's matchers match."""
+
+
+class Watch(NamedTuple):
+    """What happens to the samples of a watched series."""
+
+    series_id: int
+    entry: bytes
+    """The series as a record's dictionary has it."""
+    partition: int
+    """Of the watched topic."""
+    keep: bool
+    """Whether its values are kept, for a percentile."""
+
+
+class WatchedRule(NamedTuple):
+    """A rule, as far as it decides what is watched."""
+
+    tenant_id: UUID
+    metric: str
+    match: Match
+    percentile: bool
+
+
+class Watchlist:
+    """The series that a set of rules watches."""
+
+    def __init__(self, rules: Iterable[WatchedRule], partitions: int) -> None:
+        self._rules: defaultdict[tuple[UUID, str], list[WatchedRule]] = defaultdict(list)
+        for rule in rules:
+            self._rules[rule.tenant_id, rule.metric].append(rule)
+        self._partitions = partitions
+        self.partitions = sorted({self._partition(*metric) for metric in self._rules})
+        """Those of the watched topic that any rule is in."""
+
+    @property
+    def metrics(self) -> Collection[tuple[UUID, str]]:
+        """Tenant and name of each metric that a rule is of."""
+        return self._rules.keys()
+
+    def watches(self, series: Sequence[WatchedSeries]) -> list[Watch]:
+        """Those of the series that a rule watches."""
+        by_metric: defaultdict[tuple[UUID, str], list[WatchedSeries]] = defaultdict(list)
+        for one in series:
+            by_metric[one.tenant_id, one.name].append(one)
+        return [
+            watch for metric, found in by_metric.items() for watch in self._of_metric(metric, found)
+        ]
+
+    def _of_metric(
+        self, metric: tuple[UUID, str], series: Sequence[WatchedSeries]
+    ) -> Iterable[Watch]:
+        labels = [one.label_set() for one in series]
+        watched, keep = [False] * len(series), [False] * len(series)
+        for rule in self._rules.get(metric, ()):
+            for position, matches in enumerate(rule.match(labels)):
+                watched[position] |= matches
+                keep[position] |= matches and rule.percentile
+        for one, is_watched, is_kept in zip(series, watched, keep, strict=True):
+            if is_watched:
+                yield Watch(one.series_id, entry(one), self._partition(*metric), is_kept)
+
+    def _partition(self, tenant_id: UUID, metric: str) -> int:
+        return partition_of(tenant_id, metric=metric, partitions=self._partitions)

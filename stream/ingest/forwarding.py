@@ -1,0 +1,102 @@
+"""Prepares what a batch forwards to the alerts process; an error here costs alerts, never ingestion."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+
+from schemas.batches import Batch, Rows, Source
+from schemas.errors import Temporary
+from sinks.delivery import Forward, Written, forward_nothing
+from sinks.outages import OUTAGE, classify
+from sinks.watched import Lane, Parcel
+from stream.ingest.metrics import WatchedMetrics
+from stream.ingest.parcels import Making, parcels, series_of
+from stream.ingest.watching import Known, Watching
+
+log = logging.getLogger(__name__)
+
+BEAT = 0.5
+"""Seconds in which each lane hears how far its source is, as long as it is read: less than the time after
+which the alerts process takes a source for idle and goes on without it."""
+
+FAILURES_TOLD_EVERY = 60.0
+
+
+class Forwarding:
+    """Makes of one batch after the other what `Delivery` posts, and wakes who publishes it.
+
+    `clock` gives seconds, `now` microseconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        watching: Watching,
+        *,
+        epochs: Mapping[Source, int],
+        metrics: WatchedMetrics,
+        wake: Callable[[Iterable[Source]], object],
+        clock: Callable[[], float],
+        now: Callable[[], int],
+    ) -> None:
+        self._watching = watching
+        self._epochs = epochs
+        self._metrics = metrics
+        self._wake = wake
+        self._clock = clock
+        self._now = now
+        self._heard: dict[Lane, float] = {}
+        self._told = float("-inf")
+
+    async def prepare(self, batch: Batch) -> Forward:
+        """What to make of the batch. Raises Temporary while the database is away, as its writing would."""
+        try:
+            if not self._watching.needed:
+                return forward_nothing
+            known = await self._watching.learn(series_of(batch))
+        except OUTAGE as error:
+            verdict = classify(error)
+            if isinstance(verdict, Temporary):
+                raise verdict from error
+            return self._failed(verdict)
+        except Exception as error:  # noqa: BLE001 # told in the log and the metrics
+            return self._failed(error)
+        if known is None:
+            return forward_nothing
+        making = Making(known, self._epochs, self._silent(batch, known), self._now())
+        return partial(self._make, batch, making)
+
+    def committed(self, batch: Batch, written: Written) -> None:
+        """The batch is stored, and so is what it posted."""
+        if written.unposted:
+            self._metrics.failures.labels("batch").inc()
+        if written.posted:
+            self._metrics.posted.inc(written.posted)
+            self._wake(batch.claims)
+
+    def _silent(self, batch: Batch, known: Known) -> list[Lane]:
+        """Lanes of the batch's sources that have heard nothing for a while; they do now."""
+        now = self._clock()
+        lanes = [
+            lane
+            for source in batch.claims
+            for lane in (Lane(source, partition) for partition in known.watchlist.partitions)
+            if now - self._heard.get(lane, float("-inf")) >= BEAT
+        ]
+        self._heard |= dict.fromkeys(lanes, now)
+        return lanes
+
+    def _make(self, batch: Batch, making: Making, samples: Rows, points: Rows) -> Sequence[Parcel]:
+        try:
+            found = parcels(batch, samples, points, making)
+        except Exception as error:  # noqa: BLE001 # told in the log and the metrics
+            self._failed(error)
+            return ()
+        self._heard |= dict.fromkeys({parcel.lane for parcel in found}, self._clock())
+        return found
+
+    def _failed(self, error: Exception) -> Forward:
+        self._metrics.failures.labels("batch").inc()
+        if self._clock() - self._told >= FAILURES_TOLD_EVERY:
+            self._told = self._clock()
+            log.error("rules miss the samples of a batch", exc_info=error)
+        return forward_nothing

@@ -1,0 +1,189 @@
+"""Turns the stored rows of a batch into records for the watched topic. Numbers only, no client."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from schemas.batches import Batch, Rows, Source
+from schemas.watched import Header, encode
+from schemas.watched_rows import Floats, Integers, WatchedRows, starts_of
+from sinks.watched import Lane, Parcel
+from stream.core.reduction import reduced
+from stream.ingest.decode import is_import
+from stream.ingest.watching import Known
+
+PART_BYTES = 2 << 20
+"""Of a record before compression; what is beyond goes into another part. The topic takes 4 MiB."""
+
+_ROW_BYTES, _CLASS_BYTES, _VALUE_BYTES = 80, 12, 8
+_PLACE_BITS = 32
+"""Lane and watch in one number."""
+_NO_ROWS = reduced(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
+
+
+@dataclass(frozen=True)
+class _Samples:
+    """Columns; `source` is the place of a sample's source among the batch's claims."""
+
+    source: Integers
+    series: Integers
+    ts: Integers
+    values: Floats
+    """NaN for a text."""
+
+    def where(self, mask: NDArray[np.bool_]) -> "_Samples":
+        return _Samples(self.source[mask], self.series[mask], self.ts[mask], self.values[mask])
+
+
+@dataclass(frozen=True)
+class Making:
+    """What the records of a batch are made from, besides its rows."""
+
+    known: Known
+    """Every series of the batch is."""
+    epochs: Mapping[Source, int]
+    silent: Collection[Lane]
+    """Lanes that get a record even if they have no watched sample, for the time that it tells."""
+    now: int
+    """Microseconds since the epoch."""
+
+
+def series_of(batch: Batch) -> Integers:
+    """The batch's series, distinct and ascending."""
+    # Rows of a series stand together: looking where it changes is cheaper than sorting.
+    found = [
+        column[starts_of(column)]
+        for column in (np.asarray(rows.data["series_id"]) for rows in (batch.samples, batch.points))
+    ]
+    return np.unique(np.concatenate(found))
+
+
+def parcels(batch: Batch, samples: Rows, points: Rows, making: Making) -> list[Parcel]:
+    """Records for what is stored of a batch: by lane, and within one in the order of parts.
+
+    Imported points are left out: they are history, and would wake nobody up but by mistake.
+    """
+    of_record = np.repeat(np.arange(len(batch.claims)), batch.counts)
+    every = _joined(
+        [
+            _columns(samples, _numbers(samples.data), of_record),
+            _live(batch, points, _columns(points, np.asarray(points.data["value"]), of_record)),
+        ]
+    )
+    sources = list(batch.claims)
+    newest = dict(zip(sources, _newest(every, len(sources), making.now), strict=True))
+    lanes = {lane: _NO_ROWS for lane in making.silent if newest[lane.source] is not None}
+    for (position, partition), rows in _watched(every, making.known).items():
+        lanes[Lane(sources[position], partition)] = rows
+    return [
+        parcel
+        for lane, rows in lanes.items()
+        for parcel in _of_lane(batch, lane, rows, newest[lane.source], making)
+    ]
+
+
+def _columns(rows: Rows, values: Floats, of_record: Integers) -> _Samples:
+    return _Samples(
+        of_record[rows.record],
+        np.asarray(rows.data["series_id"]),
+        np.asarray(rows.data["ts"].cast(pa.int64())),
+        values,
+    )
+
+
+def _numbers(data: pa.RecordBatch) -> Floats:
+    """Values as rules see them: numbers, true as 1 and false as 0; NaN for texts."""
+    numbers = data["v_num"]
+    if "v_bool" in data.schema.names:
+        numbers = pc.coalesce(numbers, data["v_bool"].cast(pa.int8()).cast(pa.float64()))
+    return np.asarray(numbers.to_numpy(zero_copy_only=False), np.float64)
+
+
+def _live(batch: Batch, points: Rows, columns: _Samples) -> _Samples:
+    """The points that are no import's."""
+    imported = [i for i in np.unique(points.record).tolist() if is_import(batch.records[i])]
+    return columns.where(~np.isin(points.record, imported)) if imported else columns
+
+
+def _joined(parts: Sequence[_Samples]) -> _Samples:
+    some = [part for part in parts if len(part.ts)] or parts[:1]
+    if len(some) == 1:
+        return some[0]
+    return _Samples(
+        np.concatenate([part.source for part in some]),
+        np.concatenate([part.series for part in some]),
+        np.concatenate([part.ts for part in some]),
+        np.concatenate([part.values for part in some]),
+    )
+
+
+def _newest(every: _Samples, sources: int, now: int) -> list[int | None]:
+    """Of each source the newest time, None where it has no sample."""
+    times = [every.ts[every.source == position] for position in range(sources)]
+    return [min(int(ts.max()), now) if len(ts) else None for ts in times]
+
+
+def _watched(every: _Samples, known: Known) -> dict[tuple[int, int], WatchedRows]:
+    """Rows of the watched series, by place of their source and partition of the watched topic.
+
+    In place of a series stands the place of its watch.
+    """
+    starts = starts_of(every.series)
+    at = np.repeat(known.places(every.series[starts]), np.diff(starts, append=len(every.series)))
+    mask = (at >= 0) & ~np.isnan(every.values)
+    if not mask.any():
+        return {}
+    if not mask.all():
+        every, at = every.where(mask), at[mask]
+    partition = known.partitions[at]
+    width = int(partition.max()) + 1
+    lane = every.source * width + partition
+    # As narrow as can be: a stable sort of these goes by the bytes, and leaves each lane in order.
+    order = np.argsort(lane.astype(np.min_scalar_type(int(lane.max()))), kind="stable")
+    key = ((lane << _PLACE_BITS) + at)[order]
+    keep = known.keep[at][order] if known.keep.any() else None
+    rows = reduced(key, every.ts[order], every.values[order], keep)
+    lanes = rows.series >> _PLACE_BITS
+    cuts = starts_of(lanes).tolist()
+    rows = replace(rows, series=rows.series & ((1 << _PLACE_BITS) - 1))
+    return {
+        divmod(int(lanes[first]), width): part
+        for first, part in zip(cuts, rows.parts([*cuts, len(rows)]), strict=True)
+    }
+
+
+def _of_lane(
+    batch: Batch, lane: Lane, rows: WatchedRows, newest: int | None, making: Making
+) -> Iterator[Parcel]:
+    """The records of one lane."""
+    claim, epoch, known = batch.claims[lane.source], making.epochs[lane.source], making.known
+    parts = rows.parts(_cuts(rows, known))
+    for part, some in enumerate(parts):
+        last = part == len(parts) - 1
+        header = Header(
+            lane.source,
+            epoch,
+            claim.start,
+            claim.end,
+            newest if last else None,
+            part,
+            len(parts),
+        )
+        entries = known.entries[some.series[starts_of(some.series)]].tolist()
+        payload = encode(header, entries, replace(some, series=known.series[some.series]))
+        yield Parcel(lane, header.place, payload)
+
+
+def _cuts(rows: WatchedRows, known: Known) -> list[int]:
+    """Where the parts begin, and where the last one ends."""
+    size = _ROW_BYTES + _VALUE_BYTES * rows.exact_of + _CLASS_BYTES * rows.classes_of
+    starts = starts_of(rows.series)
+    size[starts] += known.sizes[rows.series[starts]]
+    if size.sum() < PART_BYTES:
+        return [0, len(rows)]
+    parts = np.cumsum(size) // PART_BYTES
+    return [0, *(np.flatnonzero(np.diff(parts)) + 1).tolist(), len(rows)]

@@ -1,0 +1,196 @@
+"""Publishes the outbox of watched samples: behind each commit, and what was left of a partition taken over.
+
+Its own task: whatever the broker or the database does to it, batches are written meanwhile. A lane's
+records go one after the other, each when Kafka has acknowledged the one before; see `sinks.watched` for
+why that is enough.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Any, Protocol
+
+from aiokafka.errors import KafkaError
+
+from schemas.batches import Source
+from schemas.errors import HeadraceError
+from sinks.outages import OUTAGE
+from sinks.watched import Lane, Outbox, Parcel
+from stream.ingest.metrics import WatchedMetrics
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How often, and for how long."""
+
+    sweep: float = 5.0
+    """Seconds between looks at all partitions that are ours: what a dead writer committed last."""
+    pause: float = 1.0
+    """Seconds after a failure."""
+    patience: float = 5.0
+    """Seconds for a lane; one whose broker is silent is left behind, and does not hold up the others."""
+    at_once: int = 16
+    """Records of a lane that are read together."""
+    expires: timedelta = timedelta(hours=1)
+    """Nobody is to be woken for what is older, and a topic that takes nothing must not fill the database."""
+
+
+Sent = tuple[list[Parcel], Exception | None]
+"""What Kafka has of a lane's records, and what kept it from the rest."""
+
+
+class Producer(Protocol):
+    """What `producers.steady.SteadyProducer` does."""
+
+    def partitions(self, topic: str) -> int:
+        """How many the topic has; 0 while that is not known."""
+        ...
+
+    async def send(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes,
+        headers: Sequence[tuple[str, bytes]] = (),
+        partition: int | None = None,
+    ) -> Awaitable[Any]:
+        """Queue a record; the result is the broker's acknowledgement. Raises Temporary."""
+        ...
+
+
+class Publisher:
+    """Publishes for one consumer group what is of the partitions that this process consumes."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        producer: Producer,
+        topic: str,
+        *,
+        metrics: WatchedMetrics,
+        pace: Pace = Pace(),
+    ) -> None:
+        self._outbox = outbox
+        self._producer = producer
+        self._topic = topic
+        self._metrics = metrics
+        self._pace = pace
+        self._mine: frozenset[Source] = frozenset()
+        self._due: set[Source] = set()
+        self._woken = asyncio.Event()
+        self._late: dict[Lane, asyncio.Task[Sent]] = {}
+        self._failing = False
+
+    def take_over(self, sources: Iterable[Source]) -> None:
+        """These are the partitions that are ours now; their last writer may have left something."""
+        self._mine = frozenset(sources)
+        self.wake(self._mine)
+
+    def wake(self, sources: Iterable[Source]) -> None:
+        """Something of these may wait."""
+        self._due.update(sources)
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Publish until cancelled. Raises nothing: no alert is worth a stop of ingestion."""
+        swept = float("-inf")
+        try:
+            while True:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._pace.sweep):
+                        await self._woken.wait()
+                try:
+                    now = asyncio.get_running_loop().time()
+                    if now - swept >= self._pace.sweep:
+                        swept = now
+                        await self._sweep()
+                    await self.flush()
+                    if self._failing:
+                        log.warning("watched samples are published again")
+                    self._failing = False
+                except Exception as error:  # noqa: BLE001 # told in the log and the metrics
+                    self._tell(error)
+                    await asyncio.sleep(self._pace.pause)
+        finally:
+            for task in self._late.values():
+                task.cancel()
+
+    async def flush(self) -> None:
+        """Publish what is due. Raises what database and broker raise; then it is still due."""
+        while self._due:
+            self._woken.clear()
+            sources, self._due = self._due, set()
+            try:
+                more = await self._publish(sources)
+            except BaseException:
+                self._due |= sources
+                raise
+            self._due |= more
+
+    async def _sweep(self) -> None:
+        self._due |= self._mine
+        self._metrics.expired.inc(await self._outbox.expire(self._pace.expires))
+        rows, seconds = await self._outbox.backlog()
+        self._metrics.waiting.set(rows)
+        self._metrics.oldest.set(seconds)
+
+    async def _publish(self, sources: set[Source]) -> set[Source]:
+        """Publish the oldest of each lane; return the sources that have more."""
+        lanes = await self._outbox.waiting(
+            sources, self._producer.partitions(self._topic), self._pace.at_once
+        )
+        sending = {
+            lane: asyncio.create_task(self._send(parcels))
+            for lane, parcels in lanes.items()
+            if lane not in self._late
+        }
+        if not sending:
+            return set()
+        try:
+            await asyncio.wait(sending.values(), timeout=self._pace.patience)
+        finally:
+            self._late |= {lane: task for lane, task in sending.items() if not task.done()}
+        for lane in sending.keys() & self._late.keys():
+            self._late[lane].add_done_callback(partial(self._back, lane))
+        sent = [task.result() for task in sending.values() if task.done()]
+        done = [parcel for acknowledged, _ in sent for parcel in acknowledged]
+        if done:
+            await self._outbox.published(done)
+            self._metrics.published.inc(len(done))
+        for _, error in sent:
+            if error is not None:
+                raise error
+        return {lane.source for lane in sending if len(lanes[lane]) == self._pace.at_once}
+
+    async def _send(self, parcels: Sequence[Parcel]) -> Sent:
+        """Send records of one lane, in order."""
+        acknowledged: list[Parcel] = []
+        try:
+            for parcel in parcels:
+                source, partition = parcel.lane
+                key = f"{source.topic}/{source.partition}".encode()
+                await (await self._producer.send(self._topic, parcel.payload, key, (), partition))
+                acknowledged.append(parcel)
+        except (KafkaError, HeadraceError) as error:
+            return acknowledged, error
+        return acknowledged, None
+
+    def _back(self, lane: Lane, _: object) -> None:
+        """A lane that was left behind has ended, one way or the other: what waits is read anew."""
+        self._late.pop(lane, None)
+        self.wake([lane.source])
+
+    def _tell(self, error: Exception) -> None:
+        self._metrics.failures.labels("publish").inc()
+        if not self._failing:
+            known = isinstance(error, (*OUTAGE, KafkaError, HeadraceError))
+            log.warning(
+                "watched samples wait to be published: %s", error, exc_info=None if known else error
+            )
+        self._failing = True

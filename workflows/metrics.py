@@ -1,6 +1,6 @@
 """Metrics of the worker process, declared once. Each text says what to do when it moves."""
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 
 class Metrics:
@@ -25,6 +25,25 @@ class Metrics:
             "headrace_post_tests_started_total",
             "Post-test workflows started or found running. Fewer than runs that finish: look for runs "
             "whose runners did not all finish.",
+            registry=registry,
+        )
+        self.mismatches = Counter(
+            "headrace_post_test_mismatches_total",
+            "Times that what was sent, stored and summarised of a run did not agree; looked at again after "
+            "a while. Any that stays: the run keeps its raw points, and its workflow says what differs.",
+            registry=registry,
+        )
+        self.oldest_post_test = Gauge(
+            "headrace_post_test_oldest_seconds",
+            "Age of the run that has waited longest for its aggregates since it was last heard of. Above "
+            "minutes: see its workflow.",
+            registry=registry,
+        )
+        self.maintained = Gauge(
+            "headrace_maintenance_good_timestamp_seconds",
+            "Unix time at which a part of maintenance ended well, by whatever worker. Old: `headrace "
+            "storage status` has the error.",
+            ["part"],
             registry=registry,
         )
         self.aggregate_seconds = Histogram(

@@ -25,6 +25,7 @@ from sinks.database import Role, connect_pool
 from sinks.lifecycle.maintenance import Maintenance, open_lifecycle
 from sinks.run_upkeep import RunUpkeep
 from sinks.runs import RunStore
+from sinks.standing import StandingStore
 from workflows.maintenance.activities import MaintenanceActivities
 from workflows.maintenance.schedule import put_right
 from workflows.maintenance.workflow import MaintenanceWorkflow
@@ -37,6 +38,7 @@ from workflows.settle_run.activities import SettleRunActivities
 from workflows.settle_run.ends import topic_ends
 from workflows.settle_run.start import Settler
 from workflows.settle_run.workflow import SettleRunWorkflow
+from workflows.standing import show_standing
 
 PORT = 21094
 TASK_QUEUE = "headrace"
@@ -113,13 +115,17 @@ class WorkerProcess:
         """Work until cancelled. Raises Permanent for what only a person can mend."""
         # One more for the events and one for the probe.
         pool = await self._connect_database("headrace_writer", _ACTIVITIES + 2)
-        # The rounds of both schedules at once, and what each records of itself.
-        owners = await self._connect_database("headrace_owner", 4)
+        # The rounds of both schedules at once, what each records of itself, and a look at both.
+        owners = await self._connect_database("headrace_owner", 5)
         try:
             self._runs = RunStore(pool)
             await _persist("the database", self._runs.check)
             self._client = await _persist("Temporal", self._connect_temporal)
-            await self._work(self._runs, RunUpkeep(pool), self._client, owners)
+            showing = asyncio.create_task(show_standing(StandingStore(owners).read, self._metrics))
+            try:
+                await self._work(self._runs, RunUpkeep(pool), self._client, owners)
+            finally:
+                showing.cancel()
         finally:
             self._runs = None
             # Closing waits for statements in hand; their transactions roll back when cut off.

@@ -14,6 +14,7 @@ class IngestMetrics:
             ["outcome"],
             registry=registry,
         )
+        _begin(self.samples, "stored", "deduplicated", "dead_lettered", "rejected")
         self.rejects = Counter(
             "headrace_ingest_rejects",
             "Records and samples dead-lettered, by reason. One reason rising: find the producer by the "
@@ -57,6 +58,7 @@ class IngestMetrics:
             ["dependency"],
             registry=registry,
         )
+        _begin(self.retries, "kafka", "database")
         self.lag = Gauge(
             "headrace_ingest_lag_records",
             "Records in Kafka that are not stored yet. Rising: producers outrun this consumer; add one.",
@@ -96,6 +98,7 @@ class WatchedMetrics:
             ["what"],
             registry=registry,
         )
+        _begin(self.failures, "rules", "batch", "publish")
         self.expired = Counter(
             "headrace_ingest_watched_expired",
             "Records that waited an hour for Kafka and were dropped. Any: rules have missed samples.",
@@ -111,3 +114,9 @@ class WatchedMetrics:
             "Age of the oldest of them: so long rules have been behind. Rising: as waiting.",
             registry=registry,
         )
+
+
+def _begin(counter: Counter, *labels: str) -> None:
+    """Show 0 at once: the step from nothing to 1 is no increase for Prometheus."""
+    for label in labels:
+        counter.labels(label)

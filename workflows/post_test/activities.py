@@ -85,7 +85,10 @@ class PostTestActivities:
             run = await self._runs.load(task.execution_id)
             if run.raw_deleted:
                 return []
-            return mismatches(run, await self._runs.counts(task.execution_id))
+            found = mismatches(run, await self._runs.counts(task.execution_id))
+            if found:
+                self._metrics.mismatches.inc()
+            return found
 
     @activity.defn
     async def clean_up(self, task: PostTest) -> None:

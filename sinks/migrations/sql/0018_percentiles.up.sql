@@ -199,20 +199,25 @@ BEGIN
         )
         INSERT INTO public.k6_aggregates (execution_id, kind, bucket, metric, name, method, status,
             n, sum, min, max, avg, p50, p90, p95, p99, domain, sketch)
-        SELECT $1, 'bucket', b.second, e.metric_name, e.name, e.method, e.status,
+        SELECT $1, 'bucket', b.second, b.metric_name, b.name, b.method, b.status,
                cardinality(b.values), b.sum, b.values[1], b.values[cardinality(b.values)],
                b.sum / cardinality(b.values),
                public.sorted_percentile(b.values, 0.5), public.sorted_percentile(b.values, 0.9),
-               public.sorted_percentile(b.values, 0.95), public.sorted_percentile(b.values, 0.99), e.domain,
-               CASE WHEN e.trend THEN (
+               public.sorted_percentile(b.values, 0.95), public.sorted_percentile(b.values, 0.99), b.domain,
+               CASE WHEN b.trend THEN (
                    SELECT string_agg(int4send(c.key) || int8send(c.n), ''::bytea ORDER BY c.key)
                    FROM (
                        SELECT public.sketch_key(v) AS key, count(*) AS n FROM unnest(b.values) AS v GROUP BY key
                    ) AS c
                ) END
-        -- In the order of the index, which takes them twice as fast.
-        FROM (SELECT * FROM buckets ORDER BY endpoint, second) b
-        JOIN endpoints e USING (endpoint)
+        -- In the order of the index, which takes them twice as fast and stays half as large. Joined after it is
+        -- sorted, it may come out in any.
+        FROM (
+            SELECT b.second, b.sum, b.values, e.metric_name, e.name, e.method, e.status, e.domain, e.trend
+            FROM buckets b
+            JOIN endpoints e USING (endpoint)
+            ORDER BY b.endpoint, b.second
+        ) b
         UNION ALL
         SELECT $1, CASE WHEN w.endpoint IS NOT NULL THEN 'endpoint' WHEN w.second IS NOT NULL THEN 'total' ELSE 'summary' END,
                w.second, m.metric_name, e.name, e.method, coalesce(e.status, w.status),

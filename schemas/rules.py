@@ -14,6 +14,7 @@ GRID = timedelta(milliseconds=500)
 """Rules are evaluated at multiples of it in event time; windows and intervals are multiples of it."""
 
 LONGEST_WINDOW = timedelta(days=1)
+LONGEST_WAIT = timedelta(days=7)
 
 Level = Literal["warning", "critical"]
 Operator = Literal[">", ">=", "<", "<=", "==", "!="]
@@ -43,10 +44,20 @@ def _label(text: str) -> str:
     return text
 
 
-def _on_grid(duration: timedelta) -> timedelta:
-    if duration % GRID:
-        raise ValueError("must be a multiple of 500ms")
+def _on_grid(duration: timedelta, longest: timedelta) -> timedelta:
+    if duration % GRID or duration > longest:
+        raise ValueError(f"must be a multiple of {spell(GRID)}, at most {spell(longest)}")
     return duration
+
+
+def _window(duration: timedelta) -> timedelta:
+    if not duration:
+        raise ValueError("must be longer than 0s")
+    return _on_grid(duration, LONGEST_WINDOW)
+
+
+def _wait(duration: timedelta) -> timedelta:
+    return _on_grid(duration, LONGEST_WAIT)
 
 
 def _matcher(text: str) -> str:
@@ -56,8 +67,8 @@ def _matcher(text: str) -> str:
 
 RuleName = Annotated[str, AfterValidator(_named)]
 LabelName = Annotated[str, AfterValidator(_label)]
-_Window = Annotated[Duration, Field(gt=timedelta(0), le=LONGEST_WINDOW), AfterValidator(_on_grid)]
-_Wait = Annotated[Duration, Field(ge=timedelta(0), le=timedelta(days=7)), AfterValidator(_on_grid)]
+_Window = Annotated[Duration, AfterValidator(_window)]
+_Wait = Annotated[Duration, AfterValidator(_wait)]
 _Number = Annotated[float, Field(ge=-1e290, le=1e290, allow_inf_nan=False)]
 _MatcherText = Annotated[str, Field(max_length=1024), AfterValidator(_matcher)]
 _Text = Annotated[Storable, Field(max_length=4096)]
@@ -167,6 +178,11 @@ class Rule(BaseModel):
         """The fraction of values below what `function` asks for; None unless it is a percentile."""
         name = self.function or ""
         return float(name[1:]) / 100 if name.startswith("p") else None
+
+    @property
+    def levels(self) -> tuple[float | None, float | None]:
+        """Where it becomes a warning, and critical."""
+        return self.warning, self.critical
 
     @property
     def condition(self) -> str:

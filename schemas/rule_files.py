@@ -66,17 +66,25 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _rule(position: int, entry: Any) -> Rule:
-    name = entry.get("name") if isinstance(entry, dict) else None
-    what = f"rule {name!r}" if isinstance(name, str) else f"rule {position + 1}"
+def rule_of(entry: Any) -> Rule:
+    """A rule from plain values. Raises Invalid that says which field is wrong, and how."""
     try:
         # Through JSON: there a list may stand for a tuple, and nothing but what JSON has comes through.
         rule = Rule.model_validate_json(json.dumps(entry, allow_nan=False))
     except (TypeError, ValueError) as error:
-        raise Invalid("bad_rules", f"{what}: {_told(error)}") from error
+        raise Invalid("bad_rules", _told(error)) from error
     if ":" in rule.name:
-        raise Invalid("bad_rules", f"{what}: belongs to a definition; set its alert_threshold")
+        raise Invalid("bad_rules", "its name belongs to a definition: set its alert_threshold")
     return rule
+
+
+def _rule(position: int, entry: Any) -> Rule:
+    name = entry.get("name") if isinstance(entry, dict) else None
+    what = f"rule {name!r}" if isinstance(name, str) else f"rule {position + 1}"
+    try:
+        return rule_of(entry)
+    except Invalid as error:
+        raise Invalid("bad_rules", f"{what}: {error}") from error
 
 
 def _told(error: Exception) -> str:

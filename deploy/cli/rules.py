@@ -14,6 +14,7 @@ from rich.table import Table
 
 from deploy.cli.context import resolve
 from schemas.errors import Invalid, Permanent
+from schemas.prometheus_rules import import_rules, to_json
 from schemas.rule_files import read_rules
 from schemas.rules import Rule
 from schemas.settings import Settings
@@ -36,12 +37,14 @@ Files = Annotated[
 def register(app: typer.Typer) -> None:
     """Add the commands to the CLI."""
     rules = typer.Typer(
-        help="Alert rules of a tenant: apply files, list, show, delete.", no_args_is_help=True
+        help="Alert rules of a tenant: apply files, list, show, delete; import Prometheus' own.",
+        no_args_is_help=True,
     )
     rules.command("apply")(apply)
     rules.command("list")(list_all)
     rules.command("show")(show)
     rules.command("delete")(delete)
+    rules.command("import")(import_prometheus)
     app.add_typer(rules, name="rules")
 
 
@@ -122,13 +125,53 @@ def delete(name: Name, *, tenant: Tenant, as_json: AsJson = False) -> None:
     print(json.dumps({"deleted": name}) if as_json else f"deleted {name}")
 
 
+def import_prometheus(
+    file: Annotated[Path, typer.Argument(help="A Prometheus rule file.", show_default=False)],
+    *,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Where to write the rules. [stdout]")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Turn the alerts of a Prometheus rule file into a file that `apply` takes.
+
+    What no rule can stand for is listed on stderr with the reason; then the exit code is 1.
+
+        headrace rules import alerts.yml -o rules.yaml
+    """
+    try:
+        found = import_rules(_text(file))
+    except Invalid as error:
+        raise Permanent(f"{file}: {error}") from error
+    if as_json:
+        print(
+            json.dumps(to_json(found.rules) | {"refusals": [asdict(one) for one in found.refusals]})
+        )
+    else:
+        written = yaml.safe_dump(to_json(found.rules), sort_keys=False, allow_unicode=True)
+        if output is None:
+            print(written, end="")
+        else:
+            output.write_text(written, encoding="utf-8")
+        for one in found.refusals:
+            typer.echo(f"{file}: group {one.group}: {one.rule}: {one.why}", err=True)
+        typer.echo(f"{len(found.rules)} taken over, {len(found.refusals)} not", err=True)
+    if found.refusals:
+        raise typer.Exit(1)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Permanent(f"{path} can't be read: {error}") from error
+
+
 def _read(files: Sequence[Path]) -> list[Rule]:
     found: dict[str, tuple[Path, Rule]] = {}
     for path in files:
         try:
-            rules = read_rules(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise Permanent(f"{path} can't be read: {error}") from error
+            rules = read_rules(_text(path))
         except Invalid as error:
             raise Permanent(f"{path}: {error}") from error
         for rule in rules:

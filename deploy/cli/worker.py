@@ -1,4 +1,4 @@
-"""`headrace worker`: runs workflows, and takes run events from Kafka, until it is told to stop."""
+"""`headrace worker`: runs workflows, and takes run events and alerts from Kafka, until it is told to stop."""
 
 import asyncio
 import logging
@@ -21,10 +21,13 @@ from deploy.signals import until_stopped
 from producers.kafka import make_producer
 from schemas.errors import HeadraceError, Permanent
 from schemas.settings import Settings
+from schemas.topics import Topics
+from sinks.alerts import AlertStore
 from sinks.database import Role, connect_pool
 from sinks.lifecycle.maintenance import Maintenance, open_lifecycle
 from sinks.run_upkeep import RunUpkeep
 from sinks.runs import RunStore
+from workflows import run_events, transitions
 from workflows.maintenance.activities import MaintenanceActivities
 from workflows.maintenance.schedule import put_right
 from workflows.maintenance.workflow import MaintenanceWorkflow
@@ -32,11 +35,11 @@ from workflows.metrics import Metrics
 from workflows.post_test.activities import PostTestActivities
 from workflows.post_test.start import PostTestStarter
 from workflows.post_test.workflow import PostTestWorkflow
-from workflows.run_events import GROUP, RunEvents
 from workflows.settle_run.activities import SettleRunActivities
 from workflows.settle_run.ends import topic_ends
 from workflows.settle_run.start import Settler
 from workflows.settle_run.workflow import SettleRunWorkflow
+from workflows.topic_loop import Source, TopicLoop
 
 PORT = 21094
 TASK_QUEUE = "headrace"
@@ -107,19 +110,19 @@ class WorkerProcess:
         self._metrics = Metrics(self.registry)
         self._runs: RunStore | None = None
         self._client: Client | None = None
-        self._events: RunEvents | None = None
+        self._loops: list[TopicLoop] = []
 
     async def run(self) -> None:
         """Work until cancelled. Raises Permanent for what only a person can mend."""
-        # One more for the events and one for the probe.
-        pool = await self._connect_database("headrace_writer", _ACTIVITIES + 2)
+        # One more for each topic and one for the probe.
+        pool = await self._connect_database("headrace_writer", _ACTIVITIES + 3)
         # The rounds of both schedules at once, and what each records of itself.
         owners = await self._connect_database("headrace_owner", 4)
         try:
             self._runs = RunStore(pool)
             await _persist("the database", self._runs.check)
             self._client = await _persist("Temporal", self._connect_temporal)
-            await self._work(self._runs, RunUpkeep(pool), self._client, owners)
+            await self._work(self._runs, RunUpkeep(pool), AlertStore(pool), self._client, owners)
         finally:
             self._runs = None
             # Closing waits for statements in hand; their transactions roll back when cut off.
@@ -131,13 +134,14 @@ class WorkerProcess:
         return {
             "database": self._runs is not None and await _passes(self._runs.check()),
             "temporal": self._client is not None and await _passes(_check(self._client)),
-            "kafka": self._events is not None and self._events.consuming,
+            "kafka": bool(self._loops) and all(loop.consuming for loop in self._loops),
         }
 
     async def _work(
         self,
         runs: RunStore,
         upkeep: RunUpkeep,
+        alerts: AlertStore,
         client: Client,
         owners: "asyncpg.Pool[asyncpg.Record]",
     ) -> None:
@@ -163,26 +167,16 @@ class WorkerProcess:
         await _persist(
             "Temporal", lambda: put_right(client, queue, self._settings.maintenance_interval)
         )
-        self._events = RunEvents(
-            topic=names.run_events,
-            dead_letters=names.dead_letters,
-            make_consumer=lambda: AIOKafkaConsumer(
-                bootstrap_servers=self._endpoints.kafka,
-                client_id="headrace-worker",
-                group_id=names.prefix + GROUP,
-                enable_auto_commit=False,
-                auto_offset_reset="earliest",
-                max_poll_interval_ms=_MAX_POLL_INTERVAL_MS,
+        self._loops = [
+            TopicLoop(
+                self._source(names, names.run_events, run_events.GROUP),
+                run_events.RunEvents(runs, starter.start, self._metrics),
             ),
-            make_producer=lambda: make_producer(
-                self._endpoints.kafka,
-                client_id="headrace-worker-dead-letters",
-                max_record_bytes=_DEAD_LETTER_BYTES,
+            TopicLoop(
+                self._source(names, names.transitions, transitions.GROUP),
+                transitions.Transitions(alerts, [], self._metrics),
             ),
-            runs=runs,
-            start_post_test=starter.start,
-            metrics=self._metrics,
-        )
+        ]
         async with Worker(
             client,
             task_queue=queue,
@@ -195,7 +189,28 @@ class WorkerProcess:
             max_concurrent_activities=_ACTIVITIES,
             graceful_shutdown_timeout=_FINISH_WITHIN,
         ):
-            await self._events.run()
+            await asyncio.gather(*(loop.run() for loop in self._loops))
+
+    def _source(self, names: Topics, topic: str, group: str) -> Source:
+        return Source(
+            topic=topic,
+            dead_letters=names.dead_letters,
+            make_consumer=lambda: AIOKafkaConsumer(
+                bootstrap_servers=self._endpoints.kafka,
+                client_id="headrace-worker",
+                group_id=names.prefix + group,
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                # Transitions are written in transactions, whose aborted records never happened.
+                isolation_level="read_committed",
+                max_poll_interval_ms=_MAX_POLL_INTERVAL_MS,
+            ),
+            make_producer=lambda: make_producer(
+                self._endpoints.kafka,
+                client_id="headrace-worker-dead-letters",
+                max_record_bytes=_DEAD_LETTER_BYTES,
+            ),
+        )
 
     async def _connect_database(self, role: Role, max_size: int) -> "asyncpg.Pool[asyncpg.Record]":
         return await _persist(

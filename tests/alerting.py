@@ -8,7 +8,10 @@ from uuid import UUID, uuid4
 
 from aiokafka import AIOKafkaProducer
 
+from schemas.notifications import Notifications
 from schemas.transitions import Transition, alert_id, fingerprint, transition_id
+from sinks.database import connect_pool
+from sinks.notifications import NotificationStore
 
 BEGAN = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
@@ -81,3 +84,13 @@ async def publish(
         await (producer.abort_transaction() if abort else producer.commit_transaction())
     finally:
         await producer.stop()
+
+
+async def apply(dsn: str, tenant: UUID, **document: Any) -> None:
+    """Store a tenant's document of notifications."""
+    async with await connect_pool(dsn, role="headrace_owner", application="test") as pool:
+        await NotificationStore(pool).apply(tenant, Notifications.model_validate(document))
+
+
+SOON = {"group_wait": "0s", "group_interval": "1s", "repeat_interval": "1h"}
+"""Times of a route that nobody waits for."""

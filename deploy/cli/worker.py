@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import os
+import ssl
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, TypeVar
@@ -25,16 +27,24 @@ from schemas.topics import Topics
 from sinks.alerts import AlertStore
 from sinks.database import Role, connect_pool
 from sinks.lifecycle.maintenance import Maintenance, open_lifecycle
+from sinks.notifications import NotificationStore
 from sinks.run_upkeep import RunUpkeep
 from sinks.runs import RunStore
 from workflows import run_events, transitions
+from workflows.addresses import Allowed
 from workflows.maintenance.activities import MaintenanceActivities
 from workflows.maintenance.schedule import put_right
 from workflows.maintenance.workflow import MaintenanceWorkflow
 from workflows.metrics import Metrics
+from workflows.notify.activities import NotifyActivities
+from workflows.notify.delivery import Delivery
+from workflows.notify.start import Notifier
+from workflows.notify.workflow import NotifyWorkflow
+from workflows.outgoing import Outgoing, OutgoingPolicy
 from workflows.post_test.activities import PostTestActivities
 from workflows.post_test.start import PostTestStarter
 from workflows.post_test.workflow import PostTestWorkflow
+from workflows.secrets import Secrets
 from workflows.settle_run.activities import SettleRunActivities
 from workflows.settle_run.ends import topic_ends
 from workflows.settle_run.start import Settler
@@ -47,6 +57,11 @@ TASK_QUEUE = "headrace"
 
 _ACTIVITIES = 4
 """At once: each may be a statement that keeps one of the database's processors busy."""
+_NOTIFY = ".notify"
+"""Ends the task queue of notifications: receivers that don't answer hold up nothing else."""
+_NOTICES = 20
+_FOLLOW_EVERY = 5.0
+"""Seconds until a document of notifications that was applied is heeded."""
 _MAX_POLL_INTERVAL_MS = 100_000_000
 """An event may wait for the database for a day; leaving the group meanwhile would not help it."""
 _DEAD_LETTER_BYTES = 1536 * 1024
@@ -100,6 +115,16 @@ async def _run(settings: Settings, port: int) -> None:
             working.result()
 
 
+class Stores:
+    """What the steps of workflows read and write."""
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+        self.runs = RunStore(pool)
+        self.upkeep = RunUpkeep(pool)
+        self.alerts = AlertStore(pool)
+        self.notifications = NotificationStore(pool)
+
+
 class WorkerProcess:
     """The parts of a worker, made as soon as what they need is there."""
 
@@ -114,15 +139,17 @@ class WorkerProcess:
 
     async def run(self) -> None:
         """Work until cancelled. Raises Permanent for what only a person can mend."""
-        # One more for each topic and one for the probe.
-        pool = await self._connect_database("headrace_writer", _ACTIVITIES + 3)
+        # Notices wait for receivers, not for the database; one more each for topics, routes and the probe.
+        pool = await self._connect_database("headrace_writer", _ACTIVITIES + 8)
         # The rounds of both schedules at once, and what each records of itself.
         owners = await self._connect_database("headrace_owner", 4)
         try:
-            self._runs = RunStore(pool)
+            stores = Stores(pool)
+            self._runs = stores.runs
             await _persist("the database", self._runs.check)
+            await _persist("the database", stores.alerts.check)
             self._client = await _persist("Temporal", self._connect_temporal)
-            await self._work(self._runs, RunUpkeep(pool), AlertStore(pool), self._client, owners)
+            await self._work(stores, self._client, owners)
         finally:
             self._runs = None
             # Closing waits for statements in hand; their transactions roll back when cut off.
@@ -138,15 +165,10 @@ class WorkerProcess:
         }
 
     async def _work(
-        self,
-        runs: RunStore,
-        upkeep: RunUpkeep,
-        alerts: AlertStore,
-        client: Client,
-        owners: "asyncpg.Pool[asyncpg.Record]",
+        self, stores: Stores, client: Client, owners: "asyncpg.Pool[asyncpg.Record]"
     ) -> None:
         names = topics(self._settings)
-        steps = PostTestActivities(runs, self._metrics)
+        steps = PostTestActivities(stores.runs, self._metrics)
         queue = names.prefix + TASK_QUEUE
         lifecycle = await _persist(
             "the database", lambda: open_lifecycle(owners, self._settings.lifecycle)
@@ -156,40 +178,67 @@ class WorkerProcess:
             client,
             queue,
             self._settings.consumer_group,
-            upkeep,
+            stores.upkeep,
             grace=self._settings.run_grace,
             keep=self._settings.raw_retention,
         )
         maintenance = Maintenance(owners, lifecycle, lambda: datetime.now(UTC), settler.run)
         settling = SettleRunActivities(
-            runs, upkeep, lambda: topic_ends(self._endpoints.kafka, names.samples), starter.start
+            stores.runs,
+            stores.upkeep,
+            lambda: topic_ends(self._endpoints.kafka, names.samples),
+            starter.start,
         )
         await _persist(
             "Temporal", lambda: put_right(client, queue, self._settings.maintenance_interval)
         )
+        notifier = Notifier(client, queue + _NOTIFY, stores.notifications)
         self._loops = [
             TopicLoop(
                 self._source(names, names.run_events, run_events.GROUP),
-                run_events.RunEvents(runs, starter.start, self._metrics),
+                run_events.RunEvents(stores.runs, starter.start, self._metrics),
             ),
             TopicLoop(
                 self._source(names, names.transitions, transitions.GROUP),
-                transitions.Transitions(alerts, [], self._metrics),
+                transitions.Transitions(stores.alerts, [notifier.handle], self._metrics),
             ),
         ]
-        async with Worker(
-            client,
-            task_queue=queue,
-            workflows=[PostTestWorkflow, SettleRunWorkflow, MaintenanceWorkflow],
-            activities=[
-                *steps.all,
-                *settling.all,
-                *MaintenanceActivities(maintenance, self._metrics).all,
-            ],
-            max_concurrent_activities=_ACTIVITIES,
-            graceful_shutdown_timeout=_FINISH_WITHIN,
+        async with (
+            Worker(
+                client,
+                task_queue=queue,
+                workflows=[PostTestWorkflow, SettleRunWorkflow, MaintenanceWorkflow],
+                activities=[
+                    *steps.all,
+                    *settling.all,
+                    *MaintenanceActivities(maintenance, self._metrics).all,
+                ],
+                max_concurrent_activities=_ACTIVITIES,
+                graceful_shutdown_timeout=_FINISH_WITHIN,
+            ),
+            Worker(
+                client,
+                task_queue=queue + _NOTIFY,
+                workflows=[NotifyWorkflow],
+                activities=NotifyActivities(
+                    stores.notifications, self._delivery(), self._metrics
+                ).all,
+                max_concurrent_activities=_NOTICES,
+                graceful_shutdown_timeout=_FINISH_WITHIN,
+            ),
         ):
-            await asyncio.gather(*(loop.run() for loop in self._loops))
+            await asyncio.gather(
+                *(loop.run() for loop in self._loops), notifier.follow(_FOLLOW_EVERY)
+            )
+
+    def _delivery(self) -> Delivery:
+        allowed = Allowed.parse(self._settings.outgoing_allow)
+        return Delivery(
+            Outgoing(OutgoingPolicy(allowed)),
+            Secrets(os.environ),
+            allowed,
+            ssl.create_default_context(),
+        )
 
     def _source(self, names: Topics, topic: str, group: str) -> Source:
         return Source(

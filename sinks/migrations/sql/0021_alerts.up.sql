@@ -82,6 +82,7 @@ CREATE TABLE notifications (
     receiver text COLLATE "C" NOT NULL,
     group_key text COLLATE "C" NOT NULL,
     alert_id text COLLATE "C" NOT NULL REFERENCES alerts ON DELETE CASCADE,
+    grouping jsonb NOT NULL,
     told_episode timestamptz,
     told_number integer,
     told_level text,

@@ -1,0 +1,95 @@
+"""Matchers of labels, as Prometheus has them: `host=a`, `host!=a`, `host=~web.*`, `host!~web.*`.
+
+A regular expression must match all of a value. It runs in RE2, which takes time in proportion to
+the text whatever the pattern is; how much that is at the most, `cost` says beforehand.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import prod
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.errors import Invalid
+from schemas.samples import check_labels
+
+MAX_PATTERN = 256
+MAX_REPETITIONS = 1_000
+"""Product of all counts in a pattern: `(a{10}){10}` has 100."""
+
+_FORM = re.compile(r"([a-zA-Z_][a-zA-Z0-9_.]*)(=~|!~|!=|=)(.*)", re.ASCII | re.DOTALL)
+_COUNT = re.compile(r"\{([0-9]{1,9})(?:,([0-9]{0,9}))?\}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Matcher:
+    """What the value of a label must be; a label that a series lacks is empty."""
+
+    key: str
+    operator: str
+    value: str
+
+    @property
+    def is_equality(self) -> bool:
+        """Whether only series that have the label, with this value, match."""
+        return self.operator == "=" and self.value != ""
+
+    @property
+    def is_expression(self) -> bool:
+        """Whether the value is a regular expression."""
+        return self.operator in {"=~", "!~"}
+
+    def cost(self, values: Iterable[str]) -> int:
+        """What trying an expression on these values takes: characters times the size of the pattern."""
+        if not self.is_expression:
+            return 0
+        return (len(self.value) + 1) * _repetitions(self.value) * sum(map(len, values))
+
+    def accepted(self, values: Iterable[str]) -> frozenset[str]:
+        """Those of the values that match."""
+        if not self.is_expression:
+            return frozenset(one for one in values if (one == self.value) == (self.operator == "="))
+        texts = pa.array(values, pa.string())
+        found = pc.match_substring_regex(texts, _whole(self.value))
+        if self.operator == "!~":
+            found = pc.invert(found)
+        return frozenset(texts.filter(found).to_pylist())
+
+
+def parse(text: str) -> Matcher:
+    """The matcher that a parameter spells. Raises ValueError that says what is wrong with it."""
+    form = _FORM.fullmatch(text)
+    if form is None:
+        raise ValueError("must be a label, one of = != =~ !~, and a value, as host=~web.*")
+    matcher = Matcher(*form.groups())
+    try:
+        check_labels({matcher.key: matcher.value})
+    except Invalid as error:
+        raise ValueError(str(error)) from error
+    if matcher.is_expression:
+        _check_pattern(matcher.value)
+    return matcher
+
+
+def _check_pattern(pattern: str) -> None:
+    if len(pattern) > MAX_PATTERN:
+        raise ValueError(f"has a pattern of {len(pattern)} characters; at most {MAX_PATTERN}")
+    if _repetitions(pattern) > MAX_REPETITIONS:
+        raise ValueError(f"repeats more than {MAX_REPETITIONS} times, all counts multiplied")
+    try:
+        # Alone first: in brackets, `a)(b` would be a pattern.
+        for spelt in (pattern, _whole(pattern)):
+            pc.match_substring_regex(pa.array([""]), spelt)
+    except pa.ArrowInvalid as error:
+        reason = str(error).partition("\n")[0].removeprefix("Invalid regular expression: ")
+        raise ValueError(f"has a pattern that RE2 refuses: {reason}") from error
+
+
+def _whole(pattern: str) -> str:
+    return rf"\A(?s:{pattern})\z"
+
+
+def _repetitions(pattern: str) -> int:
+    return prod(max(1, int(most or least)) for least, most in _COUNT.findall(pattern))

@@ -38,6 +38,7 @@ QUERIES = {
         "comparison.sql",
         "baselines.sql",
         "results.sql",
+        "alerts.sql",
         "health.sql",
     )
     for name, text in load("query.sql", file).items()

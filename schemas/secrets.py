@@ -13,7 +13,7 @@ def check_reference(text: str) -> str:
     """The reference. Raises ValueError that says how one is written, and shows nothing of the text."""
     if not _FORM.fullmatch(text):
         raise ValueError(
-            "must refer to the secret, not be it: secret://env/NAME or secret://file/path/of/it"
+            "must refer to the secret, not be it: secret://env/NAME or secret://file/run/secrets/name"
         )
     return text
 

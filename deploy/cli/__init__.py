@@ -15,6 +15,8 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
     "k6": ("k6",),
     "migrate": ("migrate",),
     "tenants": ("tenants",),
+    "alert": ("alert",),
+    "notifications": ("notifications",),
     "storage": ("storage",),
     "gateway": ("gateway",),
     "ingest": ("ingest",),

@@ -31,6 +31,7 @@ from sinks.notifications import NotificationStore
 from sinks.run_upkeep import RunUpkeep
 from sinks.runs import RunStore
 from workflows import run_events, transitions
+from workflows.actions.secrets import Secrets
 from workflows.addresses import Allowed
 from workflows.maintenance.activities import MaintenanceActivities
 from workflows.maintenance.schedule import put_right
@@ -44,7 +45,6 @@ from workflows.outgoing import Outgoing, OutgoingPolicy
 from workflows.post_test.activities import PostTestActivities
 from workflows.post_test.start import PostTestStarter
 from workflows.post_test.workflow import PostTestWorkflow
-from workflows.secrets import Secrets
 from workflows.settle_run.activities import SettleRunActivities
 from workflows.settle_run.ends import topic_ends
 from workflows.settle_run.start import Settler

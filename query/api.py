@@ -9,6 +9,7 @@ from fastapi_offline import FastAPIOffline
 from prometheus_client import CollectorRegistry
 
 from query import (
+    alerts,
     baselines,
     catalog,
     charts,
@@ -25,6 +26,7 @@ from query import (
     problems,
     rules,
     runs,
+    silences,
 )
 from query.compression import Compressed
 from query.database import Database
@@ -35,8 +37,8 @@ from schemas.keys import Keyring
 from schemas.problems import components
 
 _DESCRIPTION = """
-Reads metrics and load-test runs of the tenant that the API key belongs to, and manages its metric
-definitions, alert rules and keys.
+Reads metrics, load-test runs and alerts of the tenant that the API key belongs to, and manages its metric
+definitions, alert rules, silences and keys.
 
 Times are RFC 3339; answers are in UTC. Errors are problem documents (RFC 9457). A parameter that a
 route does not know is an error. An ETag in If-None-Match is answered with 304 while nothing changed.
@@ -54,6 +56,8 @@ _ROUTERS = (
     comparison.router,
     baselines.router,
     rules.router,
+    alerts.router,
+    silences.router,
     keys.router,
 )
 

@@ -39,6 +39,7 @@ QUERIES = {
         "baselines.sql",
         "rules.sql",
         "results.sql",
+        "alerts.sql",
         "health.sql",
     )
     for name, text in load("query.sql", file).items()

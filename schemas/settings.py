@@ -163,6 +163,11 @@ class Settings(BaseSettings):
         description="Charts of load tests over more than this have a point a run, those of less are of seconds.",
     )
     api_host: str = Field(default="127.0.0.1", description="Where HTTP processes listen.")
+    outgoing_allow: str = Field(
+        default="",
+        description="Hosts and networks (hooks.internal,10.1.0.0/16) that notifications and playbooks may ask "
+        "though they are not public. Tenants choose the URLs: name what any of them may reach.",
+    )
 
     @property
     def lifecycle(self) -> LifecyclePolicy:

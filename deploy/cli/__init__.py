@@ -16,6 +16,8 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
     "migrate": ("migrate",),
     "tenants": ("tenants",),
     "rules": ("rules",),
+    "alert": ("alert",),
+    "notifications": ("notifications",),
     "storage": ("storage",),
     "gateway": ("gateway",),
     "ingest": ("ingest",),

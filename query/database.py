@@ -37,6 +37,7 @@ QUERIES = {
         "k6.sql",
         "comparison.sql",
         "baselines.sql",
+        "remediations.sql",
         "results.sql",
         "health.sql",
     )

@@ -90,6 +90,14 @@ _Clock = Annotated[
 ]
 
 
+# Lists of JSON are tuples here, and strict validation of Python data would not take the one for the other.
+_Levels = Annotated[tuple[Level, ...], Field(strict=False, min_length=1)]
+_Values = Annotated[
+    tuple[Annotated[Storable, Field(max_length=1024)], ...],
+    Field(strict=False, min_length=1, max_length=100),
+]
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -118,7 +126,10 @@ class Http(_Action):
         default=None, description="A text, or data that is sent as JSON."
     )
     expect: tuple[Annotated[int, Field(ge=200, le=599)], ...] = Field(
-        default=(), max_length=20, description="Statuses that are a success; none: 200 to 299."
+        default=(),
+        strict=False,
+        max_length=20,
+        description="Statuses that are a success; none: 200 to 299.",
     )
 
 
@@ -192,8 +203,8 @@ Undoing: TypeAlias = Annotated[
 class When(_Strict):
     """When a step is done; all that is given must hold. Else it is skipped."""
 
-    levels: tuple[Level, ...] | None = Field(default=None, min_length=1)
-    labels: dict[LabelName, tuple[Annotated[Storable, Field(max_length=1024)], ...]] = Field(
+    levels: _Levels | None = None
+    labels: dict[LabelName, _Values] = Field(
         default_factory=dict,
         max_length=20,
         description="For each label the values that it may have.",
@@ -229,6 +240,7 @@ class Window(_Strict):
 
     days: tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...] = Field(
         default=("mon", "tue", "wed", "thu", "fri", "sat", "sun"),
+        strict=False,
         min_length=1,
         description="Days on which it begins.",
     )
@@ -250,13 +262,16 @@ class Playbook(_Strict):
     format: Literal[1] = Field(default=1, description="Of this document.")
     name: RuleName = Field(examples=["items-restart"])
     description: Annotated[Storable, Field(max_length=4096)] = ""
-    steps: tuple[Step, ...] = Field(min_length=1, max_length=MOST_STEPS)
+    steps: tuple[Step, ...] = Field(strict=False, min_length=1, max_length=MOST_STEPS)
     cancel_on_resolve: bool = Field(
         default=True,
         description="Whether steps that are left are not done once the alert resolves.",
     )
     not_during: tuple[Window, ...] = Field(
-        default=(), max_length=50, description="Maintenance windows: nothing is started in them."
+        default=(),
+        strict=False,
+        max_length=50,
+        description="Maintenance windows: nothing is started in them.",
     )
     escalate: Escalation | None = None
 

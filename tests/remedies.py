@@ -190,10 +190,10 @@ class Ward:
             clock=lambda: self.now or datetime.now(UTC),
         )
 
-    def worker(self) -> Worker:
-        """A worker of the ward."""
+    def worker(self, client: Client | None = None) -> Worker:
+        """A worker of the ward; a second one needs a client of its own."""
         return Worker(
-            self.client,
+            client or self.client,
             task_queue=self.queue,
             workflows=[RemediationWorkflow],
             activities=self.activities().all,
@@ -205,9 +205,8 @@ class Ward:
 
     async def rows(self) -> list[asyncpg.Record]:
         """All remediations of the tenant, in order."""
-        return await self.pool.fetch(
-            "SELECT * FROM remediations WHERE tenant_id = $1 ORDER BY created_at", self.tenant
-        )
+        query = "SELECT * FROM remediations WHERE tenant_id = $1 ORDER BY created_at"
+        return list(await self.pool.fetch(query, self.tenant))
 
     async def reached(self, *states: str, episode: datetime = EPISODE) -> asyncpg.Record:
         """Wait until the remediation of an episode is in one of these states."""
@@ -228,10 +227,10 @@ class Ward:
         )
         return [tuple(row) for row in rows]
 
-    async def finished(self, transition: Transition) -> None:
+    async def finished(self, transition: Transition, within: float = 30) -> None:
         """Wait until the alert's workflow has ended."""
         name = workflow_id(transition.tenant_id, transition.rule, transition.fingerprint)
-        await asyncio.wait_for(self.client.get_workflow_handle(name).result(), 30)
+        await asyncio.wait_for(self.client.get_workflow_handle(name).result(), within)
 
 
 @asynccontextmanager

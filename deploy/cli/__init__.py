@@ -16,6 +16,8 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
     "migrate": ("migrate",),
     "tenants": ("tenants",),
     "storage": ("storage",),
+    "playbooks": ("playbooks",),
+    "remediation": ("remediation",),
     "gateway": ("gateway",),
     "ingest": ("ingest",),
     "worker": ("worker",),

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, TypeVar
@@ -16,6 +17,7 @@ from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from deploy.cli.context import Endpoints, resolve, topics
+from deploy.grants import read_grants
 from deploy.probes import serve_probes
 from deploy.signals import until_stopped
 from producers.kafka import make_producer
@@ -23,15 +25,25 @@ from schemas.errors import HeadraceError, Permanent
 from schemas.settings import Settings
 from sinks.database import Role, connect_pool
 from sinks.lifecycle.maintenance import Maintenance, open_lifecycle
+from sinks.playbooks import PlaybookStore
+from sinks.remediation_trail import RemediationTrail
+from sinks.remediations import RemediationStore
 from sinks.run_upkeep import RunUpkeep
 from sinks.runs import RunStore
+from workflows.actions.actions import Actions
+from workflows.actions.secrets import Secrets
+from workflows.addresses import Allowed
 from workflows.maintenance.activities import MaintenanceActivities
 from workflows.maintenance.schedule import put_right
 from workflows.maintenance.workflow import MaintenanceWorkflow
 from workflows.metrics import Metrics
+from workflows.outgoing import Outgoing, OutgoingPolicy
 from workflows.post_test.activities import PostTestActivities
 from workflows.post_test.start import PostTestStarter
 from workflows.post_test.workflow import PostTestWorkflow
+from workflows.remediation import attributes
+from workflows.remediation.activities import RemediationActivities
+from workflows.remediation.workflow import RemediationWorkflow
 from workflows.run_events import GROUP, RunEvents
 from workflows.settle_run.activities import SettleRunActivities
 from workflows.settle_run.ends import topic_ends
@@ -71,7 +83,7 @@ def run(
 
     After a test: aggregate it, judge its thresholds, delete its raw points. Every minute: refresh the
     rollups, and close runs that nothing was heard of for HEADRACE_RUN_GRACE. Every hour: drop and compact
-    what is old enough (headrace storage).
+    what is old enough (headrace storage). For an alert: carry out its playbook (headrace remediation).
 
     Run one or several; each step is worked on once. Waits for Kafka, the database and Temporal where
     they are away, and goes on where a killed worker left off.
@@ -119,7 +131,7 @@ class WorkerProcess:
             self._runs = RunStore(pool)
             await _persist("the database", self._runs.check)
             self._client = await _persist("Temporal", self._connect_temporal)
-            await self._work(self._runs, RunUpkeep(pool), self._client, owners)
+            await self._work(self._runs, pool, self._client, owners)
         finally:
             self._runs = None
             # Closing waits for statements in hand; their transactions roll back when cut off.
@@ -137,11 +149,12 @@ class WorkerProcess:
     async def _work(
         self,
         runs: RunStore,
-        upkeep: RunUpkeep,
+        pool: "asyncpg.Pool[asyncpg.Record]",
         client: Client,
         owners: "asyncpg.Pool[asyncpg.Record]",
     ) -> None:
         names = topics(self._settings)
+        upkeep = RunUpkeep(pool)
         steps = PostTestActivities(runs, self._metrics)
         queue = names.prefix + TASK_QUEUE
         lifecycle = await _persist(
@@ -163,6 +176,8 @@ class WorkerProcess:
         await _persist(
             "Temporal", lambda: put_right(client, queue, self._settings.maintenance_interval)
         )
+        await _persist("Temporal", lambda: attributes.put_right(client))
+        remediation = self._remediation(pool)
         self._events = RunEvents(
             topic=names.run_events,
             dead_letters=names.dead_letters,
@@ -186,16 +201,37 @@ class WorkerProcess:
         async with Worker(
             client,
             task_queue=queue,
-            workflows=[PostTestWorkflow, SettleRunWorkflow, MaintenanceWorkflow],
+            workflows=[
+                PostTestWorkflow,
+                SettleRunWorkflow,
+                MaintenanceWorkflow,
+                RemediationWorkflow,
+            ],
             activities=[
                 *steps.all,
                 *settling.all,
+                *remediation.all,
                 *MaintenanceActivities(maintenance, self._metrics).all,
             ],
             max_concurrent_activities=_ACTIVITIES,
             graceful_shutdown_timeout=_FINISH_WITHIN,
         ):
             await self._events.run()
+
+    def _remediation(self, pool: "asyncpg.Pool[asyncpg.Record]") -> RemediationActivities:
+        return RemediationActivities(
+            RemediationStore(pool),
+            RemediationTrail(pool),
+            PlaybookStore(pool),
+            Actions(
+                Outgoing(OutgoingPolicy(Allowed.parse(self._settings.outgoing_allow))),
+                Secrets(os.environ),
+                read_grants(self._settings.remediation_grants),
+            ),
+            self._metrics,
+            per_tenant=self._settings.remediation_max_per_hour,
+            clock=lambda: datetime.now(UTC),
+        )
 
     async def _connect_database(self, role: Role, max_size: int) -> "asyncpg.Pool[asyncpg.Record]":
         return await _persist(

@@ -118,7 +118,7 @@ ORDER BY attempt > 0, began_at, kind, step, attempt;
 -- name: pause
 -- Tenant $1 (NULL: all) from $2 (NULL: now) to $3 (NULL: until it is resumed), by $4, because of $5.
 INSERT INTO remediation_pauses (tenant_id, begins_at, ends_at, actor, reason)
-VALUES ($1, coalesce($2, now()), coalesce($3, 'infinity'), $4, $5)
+VALUES ($1, coalesce($2::timestamptz, now()), coalesce($3::timestamptz, 'infinity'), $4, $5)
 RETURNING pause_id, begins_at, ends_at;
 
 -- name: resume

@@ -19,6 +19,8 @@ from sinks.remediations import Incident, Plan, PlannedStep
 from workflows.actions.actions import Actions, waits
 from workflows.remediation.types import ESCALATION, ESCALATION_ATTEMPTS, StepPlan
 
+NOBODY = UUID(int=0)
+
 
 def facts_of(transition: Transition) -> Facts:
     """What templates may use of an alert."""
@@ -142,13 +144,21 @@ def step_plan(step: FlatStep, facts: Facts) -> StepPlan:
     )
 
 
-def dry(playbook: Playbook, others: Mapping[str, Playbook], facts: Facts) -> list[PlannedStep]:
-    """What a playbook would do for an alert, without a database. Raises Invalid when it can't."""
-    return [
-        _planned(step, facts)
-        for step in flatten(playbook, others)
-        if applies(_of_alert(step), facts, {})
-    ]
+def dry(
+    playbook: Playbook,
+    others: Mapping[str, Playbook],
+    facts: Facts,
+    actions: Actions | None = None,
+) -> list[PlannedStep]:
+    """What a playbook would do for an alert, without a database. Raises Invalid when it can't.
+
+    With `actions` also for what is not granted to all tenants.
+    """
+    steps = flatten(playbook, others)
+    if actions is not None:
+        for step in steps:
+            _check(step, NOBODY, facts, actions)
+    return [_planned(step, facts) for step in steps if applies(_of_alert(step), facts, {})]
 
 
 def _check(step: FlatStep, tenant: UUID, facts: Facts, actions: Actions) -> None:

@@ -34,7 +34,7 @@ _RETRY = RetryPolicy(
 )
 _SHORT: ActivityConfig = {
     # A few statements, which may wait 10 s for a lock.
-    "start_to_close_timeout": timedelta(seconds=30),
+    "start_to_close_timeout": timedelta(seconds=15),
     "retry_policy": _RETRY,
 }
 _HEARTBEAT = timedelta(seconds=10)

@@ -22,8 +22,11 @@ from query import (
     keys,
     metrics,
     parts,
+    pauses,
+    playbooks,
     points,
     problems,
+    remediations,
     rules,
     runs,
     silences,
@@ -38,7 +41,7 @@ from schemas.problems import components
 
 _DESCRIPTION = """
 Reads metrics, load-test runs and alerts of the tenant that the API key belongs to, and manages its metric
-definitions, alert rules, silences and keys.
+definitions, alert rules, silences, playbooks, remediations and keys.
 
 Times are RFC 3339; answers are in UTC. Errors are problem documents (RFC 9457). A parameter that a
 route does not know is an error. An ETag in If-None-Match is answered with 304 while nothing changed.
@@ -58,6 +61,9 @@ _ROUTERS = (
     rules.router,
     alerts.router,
     silences.router,
+    playbooks.router,
+    remediations.router,
+    pauses.router,
     keys.router,
 )
 
@@ -77,6 +83,7 @@ def create_api(
     limits: parts.Limits = parts.DEFAULT_LIMITS,
     retention: Retention = _RETENTION,
     clock: Callable[[], datetime] = _utc_now,
+    approvals: parts.Approvals | None = None,
 ) -> FastAPI:
     """Make the application. It owns nothing: whoever made the parts closes them.
 
@@ -86,7 +93,7 @@ def create_api(
     app = FastAPIOffline(
         title="headrace query API", version="1", description=_DESCRIPTION, redoc_url=None
     )
-    parts.install(app, parts.Parts(keyring, database, limits, retention, clock))
+    parts.install(app, parts.Parts(keyring, database, limits, retention, clock, approvals))
     problems.install(app)
     # From the inside out.
     app.add_middleware(Sizes)

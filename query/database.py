@@ -38,6 +38,7 @@ QUERIES = {
         "comparison.sql",
         "baselines.sql",
         "rules.sql",
+        "remediations.sql",
         "results.sql",
         "alerts.sql",
         "health.sql",

@@ -169,6 +169,18 @@ class Settings(BaseSettings):
         "though they are not public. Tenants choose the URLs: name what any of them may reach.",
     )
 
+    remediation_grants: Path | None = Field(
+        default=None,
+        description="YAML file of the commands, statements, clusters and secrets that playbooks may use, and whose "
+        "(schemas/grants.py). Without it they can ask public HTTP servers, wait and notify.",
+    )
+    remediation_max_per_hour: int = Field(
+        default=30,
+        ge=0,
+        description="Remediations that a tenant's alerts may begin in any hour, all rules together: a fault of "
+        "everything is no time for everything to be restarted. 0: none.",
+    )
+
     @property
     def lifecycle(self) -> LifecyclePolicy:
         """What the settings say of retention, compression and refresh."""

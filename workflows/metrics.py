@@ -114,3 +114,17 @@ class Metrics:
             ["part"],
             registry=registry,
         )
+        self.remediations = Counter(
+            "headrace_remediations_total",
+            "Remediations decided (refused planned) and ended (succeeded cancelled rejected escalated), by "
+            "state. Escalated: `headrace remediation list --state escalated`; a person is needed.",
+            ["state"],
+            registry=registry,
+        )
+        self.remediation_steps = Counter(
+            "headrace_remediation_steps_total",
+            "Attempts at steps of playbooks, by action and what came of them. Failures: the audit trail has "
+            "what the other side said (`headrace remediation show`).",
+            ["action", "came"],
+            registry=registry,
+        )

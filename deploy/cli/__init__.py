@@ -19,6 +19,8 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
     "alert": ("alert",),
     "notifications": ("notifications",),
     "storage": ("storage",),
+    "playbooks": ("playbooks",),
+    "remediation": ("remediation",),
     "gateway": ("gateway",),
     "ingest": ("ingest",),
     "worker": ("worker",),

@@ -18,6 +18,7 @@ from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from deploy.cli.context import Endpoints, resolve, topics
+from deploy.grants import read_grants
 from deploy.probes import serve_probes
 from deploy.signals import until_stopped
 from producers.kafka import make_producer
@@ -28,10 +29,14 @@ from sinks.alerts import AlertStore
 from sinks.database import Role, connect_pool
 from sinks.lifecycle.maintenance import Maintenance, open_lifecycle
 from sinks.notifications import NotificationStore
+from sinks.playbooks import PlaybookStore
+from sinks.remediation_trail import RemediationTrail
+from sinks.remediations import RemediationStore
 from sinks.run_upkeep import RunUpkeep
 from sinks.runs import RunStore
 from sinks.standing import StandingStore
 from workflows import run_events, transitions
+from workflows.actions.actions import Actions
 from workflows.actions.secrets import Secrets
 from workflows.addresses import Allowed
 from workflows.maintenance.activities import MaintenanceActivities
@@ -46,6 +51,10 @@ from workflows.outgoing import Outgoing, OutgoingPolicy
 from workflows.post_test.activities import PostTestActivities
 from workflows.post_test.start import PostTestStarter
 from workflows.post_test.workflow import PostTestWorkflow
+from workflows.remediation import attributes
+from workflows.remediation.activities import RemediationActivities
+from workflows.remediation.start import RemediationStarter
+from workflows.remediation.workflow import RemediationWorkflow
 from workflows.settle_run.activities import SettleRunActivities
 from workflows.settle_run.ends import topic_ends
 from workflows.settle_run.start import Settler
@@ -91,7 +100,7 @@ def run(
 
     After a test: aggregate it, judge its thresholds, delete its raw points. Every minute: refresh the
     rollups, and close runs that nothing was heard of for HEADRACE_RUN_GRACE. Every hour: drop and compact
-    what is old enough (headrace storage).
+    what is old enough (headrace storage). For an alert: carry out its playbook (headrace remediation).
 
     Run one or several; each step is worked on once. Waits for Kafka, the database and Temporal where
     they are away, and goes on where a killed worker left off.
@@ -153,7 +162,7 @@ class WorkerProcess:
             self._client = await _persist("Temporal", self._connect_temporal)
             showing = asyncio.create_task(show_standing(StandingStore(owners).read, self._metrics))
             try:
-                await self._work(stores, self._client, owners)
+                await self._work(stores, pool, self._client, owners)
             finally:
                 showing.cancel()
         finally:
@@ -171,7 +180,11 @@ class WorkerProcess:
         }
 
     async def _work(
-        self, stores: Stores, client: Client, owners: "asyncpg.Pool[asyncpg.Record]"
+        self,
+        stores: Stores,
+        pool: "asyncpg.Pool[asyncpg.Record]",
+        client: Client,
+        owners: "asyncpg.Pool[asyncpg.Record]",
     ) -> None:
         names = topics(self._settings)
         steps = PostTestActivities(stores.runs, self._metrics)
@@ -198,6 +211,11 @@ class WorkerProcess:
         await _persist(
             "Temporal", lambda: put_right(client, queue, self._settings.maintenance_interval)
         )
+        searchable = await _persist("Temporal", lambda: attributes.put_right(client))
+        remediation = self._remediation(pool)
+        remediator = RemediationStarter(
+            client, queue, RemediationStore(pool), searchable=searchable
+        )
         notifier = Notifier(client, queue + _NOTIFY, stores.notifications)
         self._loops = [
             TopicLoop(
@@ -206,17 +224,25 @@ class WorkerProcess:
             ),
             TopicLoop(
                 self._source(names, names.transitions, transitions.GROUP),
-                transitions.Transitions(stores.alerts, [notifier.handle], self._metrics),
+                transitions.Transitions(
+                    stores.alerts, [notifier.handle, remediator.handle], self._metrics
+                ),
             ),
         ]
         async with (
             Worker(
                 client,
                 task_queue=queue,
-                workflows=[PostTestWorkflow, SettleRunWorkflow, MaintenanceWorkflow],
+                workflows=[
+                    PostTestWorkflow,
+                    SettleRunWorkflow,
+                    MaintenanceWorkflow,
+                    RemediationWorkflow,
+                ],
                 activities=[
                     *steps.all,
                     *settling.all,
+                    *remediation.all,
                     *MaintenanceActivities(maintenance, self._metrics).all,
                 ],
                 max_concurrent_activities=_ACTIVITIES,
@@ -265,6 +291,21 @@ class WorkerProcess:
                 client_id="headrace-worker-dead-letters",
                 max_record_bytes=_DEAD_LETTER_BYTES,
             ),
+        )
+
+    def _remediation(self, pool: "asyncpg.Pool[asyncpg.Record]") -> RemediationActivities:
+        return RemediationActivities(
+            RemediationStore(pool),
+            RemediationTrail(pool),
+            PlaybookStore(pool),
+            Actions(
+                Outgoing(OutgoingPolicy(Allowed.parse(self._settings.outgoing_allow))),
+                Secrets(os.environ),
+                read_grants(self._settings.remediation_grants),
+            ),
+            self._metrics,
+            per_tenant=self._settings.remediation_max_per_hour,
+            clock=lambda: datetime.now(UTC),
         )
 
     async def _connect_database(self, role: Role, max_size: int) -> "asyncpg.Pool[asyncpg.Record]":

@@ -8,7 +8,7 @@ from typing import Any
 
 from schemas.errors import Invalid
 from schemas.promql import Comparison, read_comparison
-from schemas.rule_files import load_yaml, rule_of
+from schemas.rule_files import rule_of, the_one
 from schemas.rules import Rule
 
 _PLACE = re.compile(r"\{\{\s*(.*?)\s*\}\}", re.DOTALL)
@@ -34,17 +34,17 @@ class Imported:
     refusals: list[Refusal] = field(default_factory=list)
 
 
-def import_rules(text: str) -> Imported:
-    """Take over the alerts of a Prometheus rule file. Raises Invalid for what is no such file.
+def import_rules(text: str, name: str) -> Imported:
+    """Take over the alerts of a Prometheus rule file called `name`. Raises Invalid for what is no such file.
 
     Each has the name of its alert, made valid and numbered where there are several. An alert whose label
     severity is warning has a warning level, any other a critical one.
     """
-    document = load_yaml(text)
+    document = the_one(text, name)
     groups = document.get("groups") if isinstance(document, dict) else None
     if not isinstance(groups, list) or not all(isinstance(group, dict) for group in groups):
         raise Invalid(
-            "bad_rules", "the file must have a list `groups`, as Prometheus' rule files do"
+            "bad_rules", f"{name} must have a list `groups`, as Prometheus' rule files do"
         )
     imported = Imported()
     for group in groups:

@@ -104,7 +104,7 @@ groups:
 
 
 def imported() -> Imported:
-    return import_rules(FILE)
+    return import_rules(FILE, "x.yml")
 
 
 def test_a_file_becomes_rules_and_a_list_of_what_does_not() -> None:
@@ -115,7 +115,7 @@ def test_a_file_becomes_rules_and_a_list_of_what_does_not() -> None:
         "High-Latency",
         "p95(http_req_duration{name=list}) over 30s",
     )
-    assert (slow.levels, down.levels) == ((500, None), (None, 0))
+    assert (slow.warning, slow.critical, down.warning, down.critical) == (500, None, None, 0)
     assert slow.annotations == {"summary": "{{ labels.name }} is at {{ value }}"}
     assert slow.labels == {"severity": "warning", "team": "shop"}
     assert [str(one) for one in (slow.wait, slow.keep_firing_for, slow.interval)] == [
@@ -135,7 +135,7 @@ def test_a_file_becomes_rules_and_a_list_of_what_does_not() -> None:
 def test_what_is_imported_can_be_applied() -> None:
     """The file that is written is read back as the same rules."""
     found = imported()
-    assert list(read_rules(yaml.safe_dump(to_json(found.rules)))) == found.rules
+    assert list(read_rules(yaml.safe_dump(to_json(found.rules)), "x.yaml")) == found.rules
 
 
 @pytest.mark.parametrize(
@@ -150,5 +150,5 @@ def test_what_is_imported_can_be_applied() -> None:
 def test_what_is_no_rule_file_is_refused(text: str, told: str) -> None:
     """With what it should be."""
     with pytest.raises(Invalid) as refused:
-        import_rules(text)
+        import_rules(text, "x.yml")
     assert told in str(refused.value)

@@ -101,7 +101,10 @@ class Remediation(BaseModel):
         description="An alert that has not resolved so long after the last step is escalated.",
     )
     levels: tuple[Level, ...] = Field(
-        default=("warning", "critical"), min_length=1, description="Levels that start it."
+        default=("warning", "critical"),
+        strict=False,
+        min_length=1,
+        description="Levels that start it.",
     )
 
 
@@ -117,6 +120,7 @@ class Rule(BaseModel):
     metric: MetricName = Field(examples=["http_req_duration"])
     match: tuple[_MatcherText, ...] = Field(
         default=(),
+        strict=False,
         max_length=20,
         description="Label matchers, all of which hold: host=a, host!=a, host=~web.*, host!~web.*",
         examples=[["name=list items"]],
@@ -147,6 +151,7 @@ class Rule(BaseModel):
     interval: _Window = Field(default=GRID, description="How often it is evaluated, in event time.")
     group_by: tuple[LabelName, ...] | None = Field(
         default=None,
+        strict=False,
         max_length=20,
         description="One alert for all series with equal values of these; null: one for each series.",
     )

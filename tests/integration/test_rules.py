@@ -118,7 +118,7 @@ async def test_processes_hear_of_rules_and_of_what_definitions_say(
         while not woken.is_set():
             # Until it listens nothing is heard: each round is a change.
             await site.manage("DELETE", f"{PATH}/items-slow", headers={"If-Match": "*"})
-            await site.manage("POST", PATH, json=RULE)
+            assert (await site.manage("POST", PATH, json=RULE)).status_code == 201
             await asyncio.sleep(0.05)
         watching.cancel()
         await site.manage("POST", PATH, json=RULE | {"name": "off", "enabled": False})

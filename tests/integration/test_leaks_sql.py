@@ -79,7 +79,13 @@ async def test_an_editor_reads_what_it_changes_and_nothing_else(scene: Scene) ->
         await become(session, scene.intruder.tenant_id)
         seen = await read_all(session, [one.name for one in own])
     readable = {one.name for one in own if not seen[one.name].refused and not one.extension}
-    assert readable == {"definitions_tenant", "baselines_tenant", FOR_EDITORS}
+    assert readable == {
+        "definitions_tenant",
+        "baselines_tenant",
+        "playbooks_tenant",
+        "remediation_pauses_tenant",
+        FOR_EDITORS,
+    }
     for name, sight in seen.items():
         assert not scene.marks(sight.text), name
 
@@ -308,5 +314,7 @@ async def test_an_editor_takes_nothing_of_another(scene: Scene) -> None:
             "UPDATE api_keys_tenant SET revoked_at = now() RETURNING 1",
             "UPDATE baselines_tenant SET set_at = now(), execution_id = execution_id RETURNING name",
             "DELETE FROM baselines_tenant RETURNING name",
+            "DELETE FROM playbooks_tenant RETURNING name",
+            "DELETE FROM remediation_pauses_tenant RETURNING 1",
         ):
             assert (await attempt(session, statement)).rows, statement

@@ -29,6 +29,7 @@ class Belongings:
     tenant_id: UUID
     execution_id: UUID
     admin_key: str
+    remediation_id: UUID
 
     @property
     def word(self) -> str:
@@ -53,7 +54,9 @@ class Belongings:
 
 def belongings(site: Site, who: str) -> Belongings:
     """What `plant` will give the tenant: the ids are known before there is anything of that id."""
-    return Belongings(who, site.tenants[who], uuid4(), f"{PREFIX}{uuid4().hex}{uuid4().hex}")
+    return Belongings(
+        who, site.tenants[who], uuid4(), f"{PREFIX}{uuid4().hex}{uuid4().hex}", uuid4()
+    )
 
 
 async def plant(site: Site, own: Belongings) -> None:
@@ -77,6 +80,7 @@ async def plant(site: Site, own: Belongings) -> None:
             tenant,
         )
         await connection.execute(_SQL["define"], tenant, word)
+        await connection.execute(_SQL["remedy"], tenant, word, own.remediation_id)
         await connection.execute(_SQL["name_run"], own.execution_id, word, number)
         await connection.execute("SELECT ensure_executions($1::uuid[])", [own.execution_id])
         await connection.execute(_SQL["keep_raw"], own.execution_id, word, number, NOW)

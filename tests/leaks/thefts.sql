@@ -60,3 +60,26 @@ ON CONFLICT (tenant_id, test, name) DO UPDATE SET execution_id = :execution RETU
 
 -- name: unpin_by_tenant
 DELETE FROM baselines_tenant WHERE tenant_id = :victim RETURNING name;
+
+-- name: change_a_playbook
+INSERT INTO playbooks_tenant (tenant_id, name, version, document)
+VALUES (:victim, 'restart', 2, '{}') RETURNING name;
+
+-- name: delete_a_playbook
+DELETE FROM playbooks_tenant WHERE tenant_id = :victim RETURNING name;
+
+-- name: pause_another
+INSERT INTO remediation_pauses_tenant (tenant_id, actor) VALUES (:victim, 'x') RETURNING 1;
+
+-- name: pause_everybody
+INSERT INTO remediation_pauses_tenant (tenant_id, actor) VALUES (NULL, 'x') RETURNING 1;
+
+-- name: resume_another
+DELETE FROM remediation_pauses_tenant WHERE tenant_id = :victim RETURNING 1;
+
+-- name: approve_by_hand
+UPDATE remediations_tenant SET state = 'running' RETURNING 1;
+
+-- name: forge_a_trail
+INSERT INTO remediation_steps_tenant (remediation_id, step, kind, attempt, action, actor, status)
+SELECT remediation_id, 'x', 'step', 9, 'wait', 'x', 'succeeded' FROM remediations_tenant RETURNING 1;

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from schemas.named_queries import load
 from tests.leaks.planted import INTRUDER, VICTIM, Belongings, belongings, plant
 from tests.sites import Site, serving
 
@@ -21,6 +22,16 @@ def document(name: str, *includes: str, seconds: int = 1) -> dict[str, Any]:
 
 async def put(site: Site, name: str, body: Any) -> Any:
     return await site.manage("PUT", f"{PLAYBOOKS}/{name}", json=body)
+
+
+async def test_every_named_query_is_valid_sql(database: str) -> None:
+    """Each query of the stores can be prepared by the role that runs it."""
+    async with serving(database) as site, site.admin.acquire() as connection:
+        async with connection.transaction():
+            await connection.execute("SET LOCAL ROLE headrace_writer")
+            for file in ("playbooks.sql", "remediations.sql"):
+                for query in load("sinks.sql", file).values():
+                    await connection.prepare(query)
 
 
 async def test_playbooks_are_kept_in_versions(database: str) -> None:

@@ -9,9 +9,9 @@ from temporalio import workflow
 from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 
+from tests.workflows.hasty import Hasty
 from workflows.maintenance.workflow import MaintenanceWorkflow
 from workflows.post_test.workflow import PostTestWorkflow
-from workflows.remediation.types import Alert
 from workflows.remediation.workflow import RemediationWorkflow
 from workflows.settle_run.workflow import SettleRunWorkflow
 
@@ -47,21 +47,6 @@ async def replay(path: Path, workflows: Sequence[type]) -> None:
 async def test_saved_histories_replay(path: Path) -> None:
     """The code issues the commands of a real history; a change that breaks this needs `patched()`."""
     await replay(path, WORKFLOWS)
-
-
-@workflow.defn(name="remediation")
-class Hasty(RemediationWorkflow):
-    """Remediation by somebody who puts a pause before everything, and thinks of no workflow that runs."""
-
-    @workflow.init
-    def __init__(self, alert: Alert) -> None:
-        super().__init__(alert)
-
-    @workflow.run
-    async def run(self, alert: Alert) -> None:
-        """Wait, then do as before."""
-        await workflow.sleep(1)
-        await super().run(alert)
 
 
 async def test_a_changed_sequence_teaches_what_to_do() -> None:

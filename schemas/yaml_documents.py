@@ -24,22 +24,34 @@ def read(text: str, name: str) -> list[Any]:
     if len(text) > LONGEST:
         raise Invalid("bad_yaml", f"{name} is longer than {LONGEST} characters.")
     try:
-        # Aliases are seen in the stream of events, before anything is built of them.
-        for event in yaml.parse(text, yaml.SafeLoader):
-            if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-                raise Invalid("bad_yaml", _at(name, event, "anchors and aliases are not taken"))
+        _check(text, name)
         return [
-            _plain(node, name, 0)
+            _plain(node, name)
             for node in yaml.compose_all(text, yaml.SafeLoader)
             if node is not None and node.tag != "tag:yaml.org,2002:null"
         ]
-    except (yaml.YAMLError, RecursionError) as error:
+    except yaml.YAMLError as error:
         raise Invalid("bad_yaml", f"{name} is no YAML: {error}") from error
 
 
-def _plain(node: yaml.Node, name: str, depth: int) -> Any:
-    if depth > _DEEPEST:
-        raise Invalid("bad_yaml", _at(name, node, f"more than {_DEEPEST} levels"))
+def _check(text: str, name: str) -> None:
+    """Look at the stream of events, before anything is built of them, and read no further than one must.
+
+    The scanner takes the square of the depth, and aliases can stand for any amount.
+    """
+    depth = 0
+    for event in yaml.parse(text, yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            raise Invalid("bad_yaml", _at(name, event, "anchors and aliases are not taken"))
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > _DEEPEST:
+            raise Invalid("bad_yaml", _at(name, event, f"more than {_DEEPEST} levels"))
+
+
+def _plain(node: yaml.Node, name: str) -> Any:
     if isinstance(node, yaml.MappingNode):
         found: dict[str, Any] = {}
         for key, value in node.value:
@@ -47,10 +59,10 @@ def _plain(node: yaml.Node, name: str, depth: int) -> Any:
                 raise Invalid("bad_yaml", _at(name, key, "a key must be a word"))
             if key.value in found:
                 raise Invalid("bad_yaml", _at(name, key, f"{key.value!r} is given twice"))
-            found[key.value] = _plain(value, name, depth + 1)
+            found[key.value] = _plain(value, name)
         return found
     if isinstance(node, yaml.SequenceNode) and node.tag in _PLAIN:
-        return [_plain(one, name, depth + 1) for one in node.value]
+        return [_plain(one, name) for one in node.value]
     if node.tag not in _PLAIN:
         what = "write it in quotes" if "timestamp" in node.tag else f"{node.tag} is not taken"
         raise Invalid("bad_yaml", _at(name, node, what))

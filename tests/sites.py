@@ -89,6 +89,13 @@ class Site:
         )
 
 
+class Obedient:
+    """Takes every word of an approver, and does nothing."""
+
+    async def decide(self, *_: object, **__: object) -> None:
+        """See `query.parts.Approvals`."""
+
+
 @asynccontextmanager
 async def serving(dsn: str, statement_timeout: float = 10.0) -> AsyncIterator[Site]:
     async with (
@@ -108,7 +115,13 @@ async def serving(dsn: str, statement_timeout: float = 10.0) -> AsyncIterator[Si
     ):
         database = TenantDatabase(pool, statement_timeout, editors)
         registry = CollectorRegistry()
-        api = create_api(DatabaseKeyring(pool), database, registry=registry, clock=lambda: NOW)
+        api = create_api(
+            DatabaseKeyring(pool),
+            database,
+            registry=registry,
+            clock=lambda: NOW,
+            approvals=Obedient(),
+        )
         transport = httpx.ASGITransport(Measured(api, registry), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
             site = Site(admin, pool, database, client)

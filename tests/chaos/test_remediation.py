@@ -4,12 +4,11 @@ import asyncio
 import signal
 import sys
 from collections import Counter
-from datetime import timedelta
 
 import pytest
 
 from tests.chaos.storm import storm
-from tests.remedies import EPISODE, FAST, Ward, fired, playbook, service, ward
+from tests.remedies import FAST, Ward, fired, playbook, service, ward
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -37,19 +36,12 @@ async def test_killed_at_any_boundary_a_step_is_done_once_at_most(
             await acme.apply(playbook({"name": name, "steps": [{"id": "flip", "do": do}]}))
         alerts = {}
         wards = {}
-        for number, step in enumerate(STEPS):
-            for name in ("once", "twice"):
-                key = step, name
-                wards[key] = Ward(
-                    database, acme.pool, acme.client, acme.tenant, f"{acme.queue}-{step}-{name}"
-                )
-                alerts[key] = fired(
-                    acme.tenant,
-                    rule=f"{step}-{name}",
-                    episode=EPISODE + timedelta(hours=number),
-                    remediation=FAST.model_copy(update={"playbook": name}),
-                )
-                await wards[key].starter.handle(alerts[key])
+        for key in (*((step, "once") for step in STEPS), ("Actions.perform", "twice")):
+            rule = "-".join(key)
+            wards[key] = Ward(database, acme.pool, acme.client, acme.tenant, f"{acme.queue}-{rule}")
+            remediation = FAST.model_copy(update={"playbook": key[1]})
+            alerts[key] = fired(acme.tenant, rule=rule, remediation=remediation)
+            await wards[key].starter.handle(alerts[key])
         await asyncio.gather(*(_dies(one, temporal, step) for (step, _), one in wards.items()))
 
         async with _Workers(list(wards.values())):

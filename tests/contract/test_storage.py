@@ -9,6 +9,15 @@ from psycopg import sql
 
 from tests.contract.conftest import Storage
 
+_OPENED = """
+WITH opened AS (
+    INSERT INTO remediations (tenant_id, rule, fingerprint, episode, level, labels, incident, playbook, owner, state,
+        dry_run)
+    VALUES (%s, 'r', 'f', now(), 'critical', '{}', '{}', 'p', '', 'running', false) RETURNING remediation_id
+)
+INSERT INTO remediation_steps (remediation_id, step, kind, attempt, action, actor, status)
+SELECT remediation_id, 's', 'step', 1, 'wait', 'a', 'begun' FROM opened
+"""
 _NOON = datetime(2025, 1, 15, 12, tzinfo=UTC)
 
 
@@ -165,6 +174,9 @@ def _tenant(connection: psycopg.Connection, name: str) -> UUID:
     for statement in (
         "INSERT INTO definitions (tenant_id, name, type, aggregation) VALUES (%s, 'm', 'gauge', 'avg')",
         "INSERT INTO metrics (tenant_id, name, series) VALUES (%s, 'm', 1)",
+        "INSERT INTO playbooks (tenant_id, name, version, document) VALUES (%s, 'p', 1, '{}')",
+        "INSERT INTO remediation_pauses (tenant_id, actor) VALUES (%s, 'a')",
+        _OPENED,
         "INSERT INTO metric_labels (tenant_id, name, label, n_values) VALUES (%s, 'm', 'l', 1)",
         "INSERT INTO label_values (tenant_id, name, label, value) VALUES (%s, 'm', 'l', 'v')",
         "INSERT INTO rejections (tenant_id, reason, samples, last_name, last_labels) VALUES (%s, '', 1, '', '{}')",

@@ -80,7 +80,8 @@ async def test_an_editor_reads_what_it_changes_and_nothing_else(scene: Scene) ->
         seen = await read_all(session, [one.name for one in own])
     readable = {one.name for one in own if not seen[one.name].refused and not one.extension}
     assert readable == {
-        "definitions_tenant", "baselines_tenant", "rules_tenant", "alerts_tenant", "silences_tenant", FOR_EDITORS,
+        "definitions_tenant", "baselines_tenant", "rules_tenant", "alerts_tenant", "silences_tenant",
+        "playbooks_tenant", "remediation_pauses_tenant", FOR_EDITORS,
     }  # fmt: skip
     for name, sight in seen.items():
         assert not scene.marks(sight.text), name
@@ -314,5 +315,7 @@ async def test_an_editor_takes_nothing_of_another(scene: Scene) -> None:
             "DELETE FROM baselines_tenant RETURNING name",
             "UPDATE alerts_tenant SET acknowledged_at = now() RETURNING alert_id",
             "UPDATE silences_tenant SET expires_at = now() RETURNING silence_id",
+            "DELETE FROM playbooks_tenant RETURNING name",
+            "DELETE FROM remediation_pauses_tenant RETURNING 1",
         ):
             assert (await attempt(session, statement)).rows, statement

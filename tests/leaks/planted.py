@@ -37,6 +37,8 @@ class Belongings:
         """Its alert's."""
         return alert_id(self.tenant_id, f"{self.word}-rule", self.word)
 
+    remediation_id: UUID
+
     @property
     def word(self) -> str:
         """Begins each of its texts."""
@@ -61,7 +63,7 @@ class Belongings:
 def belongings(site: Site, who: str) -> Belongings:
     """What `plant` will give the tenant: the ids are known before there is anything of that id."""
     return Belongings(
-        who, site.tenants[who], uuid4(), f"{PREFIX}{uuid4().hex}{uuid4().hex}", uuid4()
+        who, site.tenants[who], uuid4(), f"{PREFIX}{uuid4().hex}{uuid4().hex}", uuid4(), uuid4()
     )
 
 
@@ -95,6 +97,7 @@ async def plant(site: Site, own: Belongings) -> None:
             own.silence_id,
             NOW - timedelta(hours=1),
         )
+        await connection.execute(_SQL["remedy"], tenant, word, own.remediation_id)
         await connection.execute(_SQL["name_run"], own.execution_id, word, number)
         await connection.execute("SELECT ensure_executions($1::uuid[])", [own.execution_id])
         await connection.execute(_SQL["keep_raw"], own.execution_id, word, number, NOW)

@@ -14,6 +14,29 @@ WITH ruled AS (
 INSERT INTO rejections (tenant_id, reason, samples, last_name, last_labels)
 VALUES ($1, 'too_many_series', 7, $2 || '.rejected', jsonb_build_object($2::text, $2::text));
 
+-- name: remedy
+-- $1 tenant, $2 its word, $3 the id: a playbook, a pause, and a remediation that waits for approval.
+WITH booked AS (
+    INSERT INTO playbooks (tenant_id, name, version, document)
+    SELECT $1, name, 1, jsonb_build_object('name', name, 'description', $2 || ' description', 'steps',
+        '[{"id": "a", "do": {"action": "wait", "duration": "1s"}}]'::jsonb)
+    FROM (VALUES ('restart'), ($2 || '-playbook')) AS p (name)
+), paused AS (
+    INSERT INTO remediation_pauses (tenant_id, begins_at, actor, reason)
+    VALUES ($1, 'now'::timestamptz + interval '1 year', $2 || '-actor', $2 || '-reason')
+), opened AS (
+    INSERT INTO remediations (remediation_id, tenant_id, rule, fingerprint, episode, level, labels, incident,
+        playbook, playbook_version, owner, state, dry_run, expires_at)
+    VALUES ($3, $1, $2 || '-rule', $2 || '-fingerprint', '2026-06-01 11:00Z', 'critical',
+        jsonb_build_object('host', $2 || '-host'), jsonb_build_object('condition', $2 || '-condition'),
+        $2 || '-playbook', 1, 'nobody', 'awaiting', false, 'now'::timestamptz + interval '1 day')
+    RETURNING remediation_id
+)
+INSERT INTO remediation_steps (remediation_id, step, kind, attempt, action, actor, input, output, status)
+SELECT remediation_id, $2 || '-step', 'step', 0, 'wait', $2 || '-actor', jsonb_build_object('a', $2), $2 || '-output',
+    'planned'
+FROM opened;
+
 -- name: name_run
 -- $1 execution, $2 its tenant's word.
 WITH totals AS (

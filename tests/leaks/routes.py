@@ -84,6 +84,16 @@ _SILENCE = {
 _DEFINITION = {"type": "gauge", "aggregation": "max", "unit": "new"}
 _RULE = {"metric": SHARED, "function": "value", "operator": ">", "critical": 9}
 
+
+def _playbook(name: str) -> dict[str, Any]:
+    wait = {"action": "wait", "duration": "2s"}
+    return {"name": name, "steps": [{"id": "b", "do": wait}]}
+
+
+def _of_remediation(own: Belongings) -> Ask:
+    return Ask(path={"remediation_id": str(own.remediation_id)}, body={"who": "ana"})
+
+
 PUBLIC: dict[Operation, Asks] = {
     ("get", "/healthz"): _nothing,
     ("get", "/readyz"): _nothing,
@@ -189,6 +199,25 @@ READS: dict[Operation, Asks] = {
     ("get", "/api/v1/silences/{silence_id}"): lambda own: [
         Ask(path={"silence_id": str(own.silence_id)})
     ],
+    ("get", "/api/v1/playbooks"): _nothing,
+    ("get", "/api/v1/playbooks/{name}"): lambda own: [
+        Ask(path={"name": name}, query=query)
+        for name in ("restart", f"{own.word}-playbook")
+        for query in ({}, {"version": 1})
+    ],
+    ("get", "/api/v1/remediations"): lambda own: [
+        Ask(query=query)
+        for query in (
+            {},
+            {"state": "awaiting"},
+            {"rule": f"{own.word}-rule"},
+            {"since": NOW.isoformat()},
+        )
+    ],
+    ("get", "/api/v1/remediations/{remediation_id}"): lambda own: [
+        Ask(path={"remediation_id": str(own.remediation_id)})
+    ],
+    ("get", "/api/v1/remediation-pauses"): _nothing,
     # What a dry run says must not tell of another either.
     ("delete", "/api/v1/metrics/data/{name}"): _of_metric({"dry_run": "true"}),
     ("delete", "/api/v1/metrics/definitions/{name}"): _of_metric({"dry_run": "true"}),
@@ -254,6 +283,20 @@ CHANGES: dict[Operation, Asks] = {
     ("delete", "/api/v1/silences/{silence_id}"): lambda own: [
         Ask(path={"silence_id": str(own.silence_id)})
     ],
+    ("put", "/api/v1/playbooks/{name}"): lambda own: [
+        Ask(path={"name": name}, body=_playbook(name))
+        for name in ("restart", f"{own.word}-playbook", "new")
+    ],
+    ("delete", "/api/v1/playbooks/{name}"): lambda own: [
+        Ask(path={"name": f"{own.word}-playbook"})
+    ],
+    ("post", "/api/v1/remediations/{remediation_id}/approve"): lambda own: [_of_remediation(own)],
+    ("post", "/api/v1/remediations/{remediation_id}/reject"): lambda own: [_of_remediation(own)],
+    ("post", "/api/v1/remediation-pauses"): lambda own: [
+        Ask(body={"actor": "ana"}),
+        Ask(body={"actor": "ana", "tenant_id": str(own.tenant_id)}),
+    ],
+    ("delete", "/api/v1/remediation-pauses"): _nothing,
     ("delete", "/api/v1/keys/{key_id}"): lambda own: [Ask(path={"key_id": own.key_id})],
 }
 """Routes that change what a tenant has, or tell of changes: keys are not the same twice.

@@ -76,6 +76,7 @@ DELETE FROM rules_tenant WHERE tenant_id = :victim RETURNING name;
 -- name: take_a_rule
 INSERT INTO rules_tenant (tenant_id, name, document) VALUES (:victim, 'shared', '{}')
 ON CONFLICT (tenant_id, name) DO UPDATE SET document = '{}' RETURNING name;
+
 -- name: acknowledge_anothers
 UPDATE alerts_tenant SET acknowledged_at = now(), acknowledged_by = 'me' WHERE alert_id = :alert RETURNING alert_id;
 
@@ -99,3 +100,25 @@ UPDATE silences_tenant SET expires_at = now() WHERE silence_id = :silence RETURN
 INSERT INTO silences_tenant (silence_id, matchers, starts_at, expires_at, author, comment)
 VALUES (:silence, '{a=b}', now(), now(), 'me', '')
 ON CONFLICT (silence_id) DO UPDATE SET tenant_id = :intruder RETURNING silence_id;
+-- name: change_a_playbook
+INSERT INTO playbooks_tenant (tenant_id, name, version, document)
+VALUES (:victim, 'restart', 2, '{}') RETURNING name;
+
+-- name: delete_a_playbook
+DELETE FROM playbooks_tenant WHERE tenant_id = :victim RETURNING name;
+
+-- name: pause_another
+INSERT INTO remediation_pauses_tenant (tenant_id, actor) VALUES (:victim, 'x') RETURNING 1;
+
+-- name: pause_everybody
+INSERT INTO remediation_pauses_tenant (tenant_id, actor) VALUES (NULL, 'x') RETURNING 1;
+
+-- name: resume_another
+DELETE FROM remediation_pauses_tenant WHERE tenant_id = :victim RETURNING 1;
+
+-- name: approve_by_hand
+UPDATE remediations_tenant SET state = 'running' RETURNING 1;
+
+-- name: forge_a_trail
+INSERT INTO remediation_steps_tenant (remediation_id, step, kind, attempt, action, actor, status)
+SELECT remediation_id, 'x', 'step', 9, 'wait', 'x', 'succeeded' FROM remediations_tenant RETURNING 1;

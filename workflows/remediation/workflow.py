@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
+from temporalio.exceptions import ApplicationError
 from temporalio.workflow import ActivityConfig
 
 with workflow.unsafe.imports_passed_through():
@@ -57,6 +58,7 @@ class RemediationWorkflow:
     def __init__(self, alert: Alert) -> None:
         self._alert = alert
         self._step: str | None = None
+        self._opening = False
 
     @workflow.signal
     def changed(self, change: Change) -> None:
@@ -117,28 +119,34 @@ class RemediationWorkflow:
             await self._continue_if_long()
 
     def _check(self, decision: Decision) -> None:
+        if not decision.who.strip() or len(decision.who) > _LONGEST_NAME:
+            raise ValueError("Say who decides, in at most 200 characters.")
         remedy = self._alert.remedy
+        if self._opening:  # in the database it may be there already, for people to see
+            return
         if remedy is None or remedy.remediation_id != decision.remediation_id:
             raise ValueError("It is not in hand now: look at its state.")
         if remedy.state != "awaiting":
             raise ValueError(f"It is {remedy.state}: nobody waits for a decision.")
-        if not decision.who.strip() or len(decision.who) > _LONGEST_NAME:
-            raise ValueError("Say who decides, in at most 200 characters.")
 
     async def _decide(self, decision: Decision) -> None:
-        await workflow.execute_activity_method(Do.decide, decision, **_SHORT)
+        await workflow.wait_condition(lambda: not self._opening)
         remedy = self._alert.remedy
-        waiting = remedy is not None and remedy.state == "awaiting"
-        if remedy is not None and waiting and remedy.remediation_id == decision.remediation_id:
+        if remedy is None or remedy.remediation_id != decision.remediation_id:
+            raise ApplicationError("It is not in hand any more: look at its state.")
+        await workflow.execute_activity_method(Do.decide, decision, **_SHORT)
+        if remedy.state == "awaiting":
             remedy.state = "running" if decision.approved else "rejected"
 
     async def _open(self, change: Change) -> None:
         """Have the database decide of an incident."""
         opening = Opening(change, self._owner, change.episode in self._alert.resolved)
+        self._opening = True
         remedy = await workflow.execute_activity_method(Do.open, opening, **_SHORT)
         self._alert.waiting = [one for one in self._alert.waiting if one.episode != change.episode]
         if remedy.state not in ENDED:
             self._alert.remedy = remedy
+        self._opening = False
 
     async def _remedy(self, remedy: Remedy) -> None:
         """Carry an incident from where it is to its end."""

@@ -95,9 +95,9 @@ WITH LOCAL CHECK OPTION;
 ALTER VIEW remediation_pauses_tenant ALTER COLUMN tenant_id SET DEFAULT current_tenant();
 
 GRANT SELECT ON playbooks_tenant, remediations_tenant, remediation_steps_tenant, remediation_pauses_tenant
-    TO headrace_reader, headrace_editor;
-GRANT INSERT (name, version, document), DELETE ON playbooks_tenant TO headrace_editor;
-GRANT INSERT (begins_at, ends_at, actor, reason), DELETE ON remediation_pauses_tenant TO headrace_editor;
+    TO headrace_reader;
+GRANT SELECT, INSERT (name, version, document), DELETE ON playbooks_tenant TO headrace_editor;
+GRANT SELECT, INSERT (begins_at, ends_at, actor, reason), DELETE ON remediation_pauses_tenant TO headrace_editor;
 
 GRANT SELECT, INSERT ON playbooks TO headrace_writer;
 GRANT SELECT, INSERT, UPDATE ON remediations, remediation_steps TO headrace_writer;

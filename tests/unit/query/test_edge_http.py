@@ -15,6 +15,9 @@ EXAMPLES = {
     "key_id": "0" * 12,
     "which": "vus",
     "domain": "shop",
+    "alert_id": "0" * 32,
+    "silence_id": str(uuid4()),
+    "remediation_id": str(uuid4()),
 }
 """Values of the parameters that stand in paths."""
 

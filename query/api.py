@@ -23,6 +23,7 @@ from query import (
     parts,
     points,
     problems,
+    rules,
     runs,
 )
 from query.compression import Compressed
@@ -35,7 +36,7 @@ from schemas.problems import components
 
 _DESCRIPTION = """
 Reads metrics and load-test runs of the tenant that the API key belongs to, and manages its metric
-definitions and keys.
+definitions, alert rules and keys.
 
 Times are RFC 3339; answers are in UTC. Errors are problem documents (RFC 9457). A parameter that a
 route does not know is an error. An ETag in If-None-Match is answered with 304 while nothing changed.
@@ -52,6 +53,7 @@ _ROUTERS = (
     *k6.ROUTERS,
     comparison.router,
     baselines.router,
+    rules.router,
     keys.router,
 )
 

@@ -37,6 +37,7 @@ QUERIES = {
         "k6.sql",
         "comparison.sql",
         "baselines.sql",
+        "rules.sql",
         "results.sql",
         "health.sql",
     )

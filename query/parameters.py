@@ -10,9 +10,8 @@ from uuid import UUID
 from fastapi import Path, Query
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 
-from query import matchers
 from query.problems import bad_parameter
-from schemas import definitions
+from schemas import definitions, matchers
 from schemas.errors import Invalid
 from schemas.samples import LABEL_KEY, check_labels
 

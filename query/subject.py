@@ -18,6 +18,7 @@ from query.freshness import State
 from query.parameters import TimeRange
 from query.problems import bad_parameter
 from query.series import Defined, Labels
+from schemas.matchers import Matcher, parse
 
 MAX_SERIES = 10_000
 """In one request; a wider one says which parameter narrows it."""
@@ -37,7 +38,7 @@ class Subject:
     defined: Defined
     state: State
     """Of at least the range that was asked for."""
-    rest: Sequence[matchers.Matcher]
+    rest: Sequence[Matcher]
     """Matchers that the database has not tried."""
     ids: Sequence[int]
     labels: Sequence[str]
@@ -73,7 +74,7 @@ async def look_up(
     """Find a metric, and its series that have these labels and match. Raises as `Reading.rows`."""
     wanted: Labels = dict(pair.split(":", 1) for pair in label)
     rest = []
-    for matcher in map(matchers.parse, match):
+    for matcher in map(parse, match):
         if matcher.is_equality and wanted.get(matcher.key, matcher.value) == matcher.value:
             wanted[matcher.key] = matcher.value
         else:

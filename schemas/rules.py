@@ -7,12 +7,14 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from schemas.definitions import MetricName, Storable
-from schemas.durations import Duration
+from schemas.durations import Duration, spell
+from schemas.matchers import Matcher, parse
 
 GRID = timedelta(milliseconds=500)
 """Rules are evaluated at multiples of it in event time; windows and intervals are multiples of it."""
 
 LONGEST_WINDOW = timedelta(days=1)
+LONGEST_WAIT = timedelta(days=7)
 
 Level = Literal["warning", "critical"]
 Operator = Literal[">", ">=", "<", "<=", "==", "!="]
@@ -26,13 +28,13 @@ Function = Annotated[
 """value: the latest sample, of the last five minutes; rate: of a counter, by the second, resets handled;
 p95, p99.9: a percentile. All but value are of a window."""
 
-_RULE_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,127}", re.ASCII)
+_RULE_NAME = re.compile(r"(definition:)?[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}", re.ASCII)
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.]*", re.ASCII)
 
 
 def _named(text: str) -> str:
     if not _RULE_NAME.fullmatch(text):
-        raise ValueError("must be 1 to 128 letters, digits, . _ or -, a letter or digit first")
+        raise ValueError("must be 1 to 128 letters, digits, . _ or -, not beginning with . or -")
     return text
 
 
@@ -42,17 +44,33 @@ def _label(text: str) -> str:
     return text
 
 
-def _on_grid(duration: timedelta) -> timedelta:
-    if duration % GRID:
-        raise ValueError("must be a multiple of 500ms")
+def _on_grid(duration: timedelta, longest: timedelta) -> timedelta:
+    if duration % GRID or duration > longest:
+        raise ValueError(f"must be a multiple of {spell(GRID)}, at most {spell(longest)}")
     return duration
+
+
+def _window(duration: timedelta) -> timedelta:
+    if not duration:
+        raise ValueError("must be longer than 0s")
+    return _on_grid(duration, LONGEST_WINDOW)
+
+
+def _wait(duration: timedelta) -> timedelta:
+    return _on_grid(duration, LONGEST_WAIT)
+
+
+def _matcher(text: str) -> str:
+    parse(text)
+    return text
 
 
 RuleName = Annotated[str, AfterValidator(_named)]
 LabelName = Annotated[str, AfterValidator(_label)]
-_Window = Annotated[Duration, Field(gt=timedelta(0), le=LONGEST_WINDOW), AfterValidator(_on_grid)]
-_Wait = Annotated[Duration, Field(ge=timedelta(0), le=timedelta(days=7)), AfterValidator(_on_grid)]
+_Window = Annotated[Duration, AfterValidator(_window)]
+_Wait = Annotated[Duration, AfterValidator(_wait)]
 _Number = Annotated[float, Field(ge=-1e290, le=1e290, allow_inf_nan=False)]
+_MatcherText = Annotated[str, Field(max_length=1024), AfterValidator(_matcher)]
 _Text = Annotated[Storable, Field(max_length=4096)]
 
 
@@ -93,11 +111,11 @@ class Rule(BaseModel):
     Exactly one of two forms: `function`, `operator` and at least one level; or `absent_for`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True)
 
     name: RuleName = Field(examples=["items-slow"])
     metric: MetricName = Field(examples=["http_req_duration"])
-    match: tuple[Annotated[str, Field(max_length=1024)], ...] = Field(
+    match: tuple[_MatcherText, ...] = Field(
         default=(),
         max_length=20,
         description="Label matchers, all of which hold: host=a, host!=a, host=~web.*, host!~web.*",
@@ -149,6 +167,36 @@ class Rule(BaseModel):
     )
     remediation: Remediation | None = None
     enabled: bool = True
+
+    @property
+    def matchers(self) -> tuple[Matcher, ...]:
+        """What `match` spells."""
+        return tuple(parse(text) for text in self.match)
+
+    @property
+    def percentile(self) -> float | None:
+        """The fraction of values below what `function` asks for; None unless it is a percentile."""
+        name = self.function or ""
+        return float(name[1:]) / 100 if name.startswith("p") else None
+
+    @property
+    def levels(self) -> tuple[float | None, float | None]:
+        """Where it becomes a warning, and critical."""
+        return self.warning, self.critical
+
+    @property
+    def condition(self) -> str:
+        """The rule in words, without its levels: p95(http_req_duration{name=list}) over 30s."""
+        series = f"{self.metric}{{{', '.join(self.match)}}}" if self.match else self.metric
+        if self.absent_for is not None:
+            return f"{series} absent for {spell(self.absent_for)}"
+        of = (
+            series
+            if self.window is None
+            else f"{self.function}({series}) over {spell(self.window)}"
+        )
+        change = {"absolute": "change of ", "percent": "change in per cent of "}
+        return f"{change[self.change]}{of}" if self.change else of
 
     @model_validator(mode="after")
     def _one_form(self) -> Self:

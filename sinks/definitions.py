@@ -14,7 +14,7 @@ from sinks.outages import OUTAGE
 log = logging.getLogger(__name__)
 
 _SQL = load("sinks.sql", "ingest.sql")
-_CHANNELS = ("headrace_definitions", "headrace_limits")
+_CHANNELS = ("headrace_definitions", "headrace_rules", "headrace_limits")
 
 
 @dataclass(frozen=True)

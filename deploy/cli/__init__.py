@@ -15,6 +15,7 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
     "k6": ("k6",),
     "migrate": ("migrate",),
     "tenants": ("tenants",),
+    "rules": ("rules",),
     "storage": ("storage",),
     "gateway": ("gateway",),
     "ingest": ("ingest",),

@@ -176,6 +176,15 @@ async def test_every_level_equals_what_raw_says(play: Play, acts: list[object]) 
     assert await play.store.pool.fetchval("SELECT count(*) FROM rollup_dirty") == 0
 
 
+async def test_a_plan_of_before_counts_nothing_twice(play: Play) -> None:
+    """A prepared query keeps its plan while the sketch of the open hour grows, and hours are added."""
+    await play.store.pool.execute("SET plan_cache_mode = force_generic_plan")
+    await play.insert([(minute, 0, float(minute)) for minute in range(0, 180, 5)], play.base)
+    for minutes in (35, 55, 75, 170):
+        await play.store.refresh(play.base + minutes * MINUTE)
+        await play.compare()
+
+
 @pytest.mark.parametrize("name", ["normal", "lognormal", "signed", "zeros", "wide", "extreme"])
 async def test_percentiles_of_a_sketch_are_within_two_percent(store: Stored, name: str) -> None:
     """Of the sample of that rank, for values of either sign, with zeros, and from 1e-200 to 1e200."""

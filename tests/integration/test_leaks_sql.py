@@ -79,7 +79,7 @@ async def test_an_editor_reads_what_it_changes_and_nothing_else(scene: Scene) ->
         await become(session, scene.intruder.tenant_id)
         seen = await read_all(session, [one.name for one in own])
     readable = {one.name for one in own if not seen[one.name].refused and not one.extension}
-    assert readable == {"definitions_tenant", "baselines_tenant", FOR_EDITORS}
+    assert readable == {"definitions_tenant", "baselines_tenant", "rules_tenant", FOR_EDITORS}
     for name, sight in seen.items():
         assert not scene.marks(sight.text), name
 

@@ -1,6 +1,11 @@
 -- name: define
--- $1 tenant, $2 its word: two definitions, and a rejection.
-WITH defined AS (
+-- $1 tenant, $2 its word: two definitions, two rules, and a rejection.
+WITH ruled AS (
+    INSERT INTO rules (tenant_id, name, document)
+    SELECT $1, name, jsonb_build_object('name', name, 'metric', $2 || '.latency', 'function', 'value',
+        'operator', '>', 'warning', 5, 'annotations', jsonb_build_object('summary', $2 || ' summary'))
+    FROM (VALUES ('shared'), ($2 || '-rule')) AS r (name)
+), defined AS (
     INSERT INTO definitions (tenant_id, name, display_name, description, unit, type, aggregation)
     SELECT $1, name, $2 || ' display', $2 || ' description', $2 || '-unit', type, aggregation
     FROM (VALUES ('cpu_usage', 'gauge', 'avg'), ($2 || '.latency', 'histogram', 'p95'))

@@ -76,6 +76,7 @@ def _own_label(own: Belongings) -> str:
 
 
 _DEFINITION = {"type": "gauge", "aggregation": "max", "unit": "new"}
+_RULE = {"metric": SHARED, "function": "value", "operator": ">", "critical": 9}
 
 PUBLIC: dict[Operation, Asks] = {
     ("get", "/healthz"): _nothing,
@@ -162,6 +163,10 @@ READS: dict[Operation, Asks] = {
     ("get", "/api/v1/baselines/{test}/{name}"): lambda own: [
         Ask(path={"test": f"{own.word}-test", "name": f"{own.word}-baseline"})
     ],
+    ("get", "/api/v1/rules"): lambda own: [Ask(), Ask(query={"prefix": own.word[:3]})],
+    ("get", "/api/v1/rules/{name}"): lambda own: [
+        Ask(path={"name": name}) for name in ("shared", f"{own.word}-rule")
+    ],
     # What a dry run says must not tell of another either.
     ("delete", "/api/v1/metrics/data/{name}"): _of_metric({"dry_run": "true"}),
     ("delete", "/api/v1/metrics/definitions/{name}"): _of_metric({"dry_run": "true"}),
@@ -190,6 +195,19 @@ CHANGES: dict[Operation, Asks] = {
         Ask(path={"name": name}, headers={"If-Match": "*"}) for name in _names(own)
     ],
     ("delete", "/api/v1/metrics/data/{name}"): _of_metric({}),
+    ("post", "/api/v1/rules"): lambda own: [
+        Ask(body={"name": name, **_RULE, **more})
+        for name in ("shared", f"{own.word}-rule", "new")
+        for more in ({}, {"tenant_id": str(own.tenant_id)})
+    ],
+    ("put", "/api/v1/rules/{name}"): lambda own: [
+        Ask(path={"name": name}, headers={"If-Match": "*"}, body={"name": name, **_RULE})
+        for name in ("shared", f"{own.word}-rule")
+    ],
+    ("delete", "/api/v1/rules/{name}"): lambda own: [
+        Ask(path={"name": name}, headers={"If-Match": "*"})
+        for name in ("shared", f"{own.word}-rule")
+    ],
     ("put", "/api/v1/baselines/{test}/{name}"): lambda own: [
         Ask(
             path={"test": f"{own.word}-test", "name": name},

@@ -60,3 +60,19 @@ ON CONFLICT (tenant_id, test, name) DO UPDATE SET execution_id = :execution RETU
 
 -- name: unpin_by_tenant
 DELETE FROM baselines_tenant WHERE tenant_id = :victim RETURNING name;
+
+-- name: rule_over_another
+INSERT INTO rules_tenant (tenant_id, name, document) VALUES (:victim, 'x', '{}') RETURNING name;
+
+-- name: change_anothers_rule
+UPDATE rules_tenant SET document = '{}' WHERE tenant_id = :victim RETURNING name;
+
+-- name: give_away_rules
+UPDATE rules_tenant SET tenant_id = :victim RETURNING name;
+
+-- name: delete_anothers_rule
+DELETE FROM rules_tenant WHERE tenant_id = :victim RETURNING name;
+
+-- name: take_a_rule
+INSERT INTO rules_tenant (tenant_id, name, document) VALUES (:victim, 'shared', '{}')
+ON CONFLICT (tenant_id, name) DO UPDATE SET document = '{}' RETURNING name;

@@ -3,7 +3,7 @@
 from sinks.migrations.scripts import run
 
 revision = "0020"
-down_revision = "0017"
+down_revision = "0019"
 
 
 def upgrade() -> None:

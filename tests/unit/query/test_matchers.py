@@ -7,7 +7,8 @@ from fastapi.exceptions import RequestValidationError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from query.matchers import matching, parse
+from query.matchers import matching
+from schemas.matchers import parse
 
 HOSTS = [{"host": "web-1"}, {"host": "web-2"}, {"host": "db"}, {"host": ""}, {}, {"Host": "web-1"}]
 

@@ -9,6 +9,7 @@ from fastapi_offline import FastAPIOffline
 from prometheus_client import CollectorRegistry
 
 from query import (
+    alerts,
     baselines,
     catalog,
     charts,
@@ -21,10 +22,14 @@ from query import (
     keys,
     metrics,
     parts,
+    pauses,
+    playbooks,
     points,
     problems,
+    remediations,
     rules,
     runs,
+    silences,
 )
 from query.compression import Compressed
 from query.database import Database
@@ -35,8 +40,8 @@ from schemas.keys import Keyring
 from schemas.problems import components
 
 _DESCRIPTION = """
-Reads metrics and load-test runs of the tenant that the API key belongs to, and manages its metric
-definitions, alert rules and keys.
+Reads metrics, load-test runs and alerts of the tenant that the API key belongs to, and manages its metric
+definitions, alert rules, silences, playbooks, remediations and keys.
 
 Times are RFC 3339; answers are in UTC. Errors are problem documents (RFC 9457). A parameter that a
 route does not know is an error. An ETag in If-None-Match is answered with 304 while nothing changed.
@@ -54,6 +59,11 @@ _ROUTERS = (
     comparison.router,
     baselines.router,
     rules.router,
+    alerts.router,
+    silences.router,
+    playbooks.router,
+    remediations.router,
+    pauses.router,
     keys.router,
 )
 
@@ -73,6 +83,7 @@ def create_api(
     limits: parts.Limits = parts.DEFAULT_LIMITS,
     retention: Retention = _RETENTION,
     clock: Callable[[], datetime] = _utc_now,
+    approvals: parts.Approvals | None = None,
 ) -> FastAPI:
     """Make the application. It owns nothing: whoever made the parts closes them.
 
@@ -82,7 +93,7 @@ def create_api(
     app = FastAPIOffline(
         title="headrace query API", version="1", description=_DESCRIPTION, redoc_url=None
     )
-    parts.install(app, parts.Parts(keyring, database, limits, retention, clock))
+    parts.install(app, parts.Parts(keyring, database, limits, retention, clock, approvals))
     problems.install(app)
     # From the inside out.
     app.add_middleware(Sizes)

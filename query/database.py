@@ -38,7 +38,9 @@ QUERIES = {
         "comparison.sql",
         "baselines.sql",
         "rules.sql",
+        "remediations.sql",
         "results.sql",
+        "alerts.sql",
         "health.sql",
     )
     for name, text in load("query.sql", file).items()

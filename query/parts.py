@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated, cast
+from typing import Annotated, Protocol, cast
+from uuid import UUID
 
 from fastapi import Depends, FastAPI, Request
 
@@ -26,15 +27,37 @@ DEFAULT_LIMITS = Limits(series=1_000_000, label_values=100_000)
 """Those of the settings' defaults."""
 
 
+class Approvals(Protocol):
+    """Carries an approver's word to whoever waits for it; see `workflows.remediation.approvals`."""
+
+    async def decide(
+        self,
+        tenant: UUID,
+        rule: str,
+        fingerprint: str,
+        remediation: UUID,
+        *,
+        approved: bool,
+        who: str,
+        why: str,
+    ) -> None:
+        """Return once it is decided. Raises Invalid when it can't be any more, Temporary when not now."""
+        ...
+
+
 @dataclass(frozen=True)
 class Parts:
-    """Who may ask, where rows are, what the limits are, how long what is kept, and the time (aware)."""
+    """Who may ask, where rows are, what the limits are, how long what is kept, and the time (aware).
+
+    Without `approvals` nothing can be approved here.
+    """
 
     keyring: Keyring
     database: Database
     limits: Limits
     retention: Retention
     clock: Callable[[], datetime]
+    approvals: Approvals | None = None
 
 
 def install(app: FastAPI, parts: Parts) -> None:

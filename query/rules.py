@@ -27,7 +27,9 @@ _PATH = "/api/v1/rules"
 _ETAG = {"ETag": {"description": "Names this version.", "schema": {"type": "string"}}}
 _LOCATION = {"Location": {"description": "Where it is.", "schema": {"type": "string"}}}
 
-NameInPath = Annotated[RuleName, Path(max_length=140, examples=["items-slow"])]
+NameInPath = Annotated[
+    RuleName, Path(max_length=140, description="The rule's name.", examples=["items-slow"])
+]
 
 
 class StoredRule(Answer):

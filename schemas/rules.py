@@ -180,11 +180,6 @@ class Rule(BaseModel):
         return float(name[1:]) / 100 if name.startswith("p") else None
 
     @property
-    def levels(self) -> tuple[float | None, float | None]:
-        """Where it becomes a warning, and critical."""
-        return self.warning, self.critical
-
-    @property
     def condition(self) -> str:
         """The rule in words, without its levels: p95(http_req_duration{name=list}) over 30s."""
         series = f"{self.metric}{{{', '.join(self.match)}}}" if self.match else self.metric

@@ -163,6 +163,23 @@ class Settings(BaseSettings):
         description="Charts of load tests over more than this have a point a run, those of less are of seconds.",
     )
     api_host: str = Field(default="127.0.0.1", description="Where HTTP processes listen.")
+    outgoing_allow: str = Field(
+        default="",
+        description="Hosts and networks (hooks.internal,10.1.0.0/16) that notifications and playbooks may ask "
+        "though they are not public. Tenants choose the URLs: name what any of them may reach.",
+    )
+
+    remediation_grants: Path | None = Field(
+        default=None,
+        description="YAML file of the commands, statements, clusters and secrets that playbooks may use, and whose "
+        "(schemas/grants.py). Without it they can ask public HTTP servers, wait and notify.",
+    )
+    remediation_max_per_hour: int = Field(
+        default=30,
+        ge=0,
+        description="Remediations that a tenant's alerts may begin in any hour, all rules together: a fault of "
+        "everything is no time for everything to be restarted. 0: none.",
+    )
 
     @property
     def lifecycle(self) -> LifecyclePolicy:

@@ -27,7 +27,9 @@ class Transition(BaseModel):
     id: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
     tenant_id: UUID
     rule: RuleName
-    rule_version: int = Field(description="of the rule, as the database counts it")
+    rule_version: int = Field(
+        ge=0, lt=1 << 63, description="of the rule, as the database counts it"
+    )
     fingerprint: Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
     labels: dict[str, str] = Field(
         description="of the alert: its series' or group's, and the rule's"
@@ -40,7 +42,9 @@ class Transition(BaseModel):
         description="event time at which the condition began to hold: with rule and fingerprint it "
         "names the incident, from pending to resolved"
     )
-    number: int = Field(ge=1, description="of this change within the episode: 1, 2, 3, …")
+    number: int = Field(
+        ge=1, lt=1 << 31, description="of this change within the episode: 1, 2, 3, …"
+    )
     at: AwareDatetime = Field(description="event time of this change")
     value: float | None = Field(description="None for absence")
     threshold: float | None
@@ -62,6 +66,11 @@ def fingerprint(labels: Mapping[str, str]) -> str:
     """Names an alert within its rule."""
     text = json.dumps(sorted(labels.items()), ensure_ascii=False, separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def alert_id(tenant_id: UUID, rule: str, mark: str) -> str:
+    """Names an alert among all: that of a rule with fingerprint `mark`."""
+    return hashlib.blake2b(f"{tenant_id}/{rule}/{mark}".encode(), digest_size=16).hexdigest()
 
 
 def transition_id(

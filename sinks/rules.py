@@ -52,16 +52,15 @@ class Change:
 class RuleBook:
     """The rules of one tenant, as `headrace rules` shows and changes them. Needs the owner's role."""
 
-    def __init__(self, pool: Pool, tenant: str) -> None:
+    def __init__(self, pool: Pool, tenant_id: UUID) -> None:
         self._pool = pool
-        self._tenant = tenant
+        self._tenant_id = tenant_id
 
     async def rules(self) -> Sequence[TenantRule]:
-        """Those that were made, enabled or not, and those of definitions. Raises Permanent: no such tenant."""
+        """Those that were made, enabled or not, and those of definitions, by name."""
         async with self._pool.acquire() as connection:
-            tenant_id = await self._hold(connection)
-            made = await self._made(connection, tenant_id)
-            rows = await connection.fetch(_SQL["thresholds_of_tenant"], tenant_id)
+            made = await self._made(connection)
+            rows = await connection.fetch(_SQL["thresholds_of_tenant"], self._tenant_id)
         found = [*made.values(), *map(_of_definition, rows)]
         return sorted(found, key=lambda one: one.rule.name)
 
@@ -70,41 +69,30 @@ class RuleBook:
     ) -> Sequence[Change]:
         """Make the rules what is wanted, all or nothing; with `prune` delete the others.
 
-        Returns what changed, or with `dry_run` what would. Raises Permanent: no such tenant.
+        Returns what changed, or with `dry_run` what would.
         """
         async with self._pool.acquire() as connection, connection.transaction():
-            tenant_id = await self._hold(connection)
-            there = {
-                name: one.rule for name, one in (await self._made(connection, tenant_id)).items()
-            }
+            await connection.execute(_SQL["hold_tenant"], self._tenant_id)
+            there = {name: one.rule for name, one in (await self._made(connection)).items()}
             changes = differences(there, wanted, prune=prune)
             if not dry_run:
                 documents = {rule.name: document(rule) for rule in wanted}
                 for change in changes:
                     if change.kind == "delete":
-                        await connection.execute(_SQL["delete_rule"], tenant_id, change.name)
+                        await connection.execute(_SQL["delete_rule"], self._tenant_id, change.name)
                     else:
                         await connection.execute(
-                            _SQL["put_rule"], tenant_id, change.name, documents[change.name]
+                            _SQL["put_rule"], self._tenant_id, change.name, documents[change.name]
                         )
         return changes
 
     async def delete(self, name: str) -> None:
-        """Delete a rule; its alerts resolve. Raises Permanent: no such tenant or rule."""
-        async with self._pool.acquire() as connection:
-            tenant_id = await self._hold(connection)
-            if await connection.execute(_SQL["delete_rule"], tenant_id, name) == "DELETE 0":
-                raise Permanent(f"{self._tenant} has no rule {name!r}: see headrace rules list.")
+        """Delete a rule; its alerts resolve. Raises Permanent: no such rule."""
+        if await self._pool.execute(_SQL["delete_rule"], self._tenant_id, name) == "DELETE 0":
+            raise Permanent(f"There is no rule {name!r}: see headrace rules list.")
 
-    async def _hold(self, connection: Connection) -> UUID:
-        """The tenant; in a transaction, nobody else applies rules until it ends."""
-        found = await connection.fetchval(_SQL["hold_tenant"], self._tenant)
-        if found is None:
-            raise Permanent(f"There is no tenant {self._tenant!r}: see headrace tenants list.")
-        return UUID(str(found))
-
-    async def _made(self, connection: Connection, tenant_id: UUID) -> dict[str, TenantRule]:
-        rows = await connection.fetch(_SQL["rules_of_tenant"], tenant_id)
+    async def _made(self, connection: Connection) -> dict[str, TenantRule]:
+        rows = await connection.fetch(_SQL["rules_of_tenant"], self._tenant_id)
         return {row["name"]: one for row in rows if (one := _readable(row)) is not None}
 
 

@@ -46,6 +46,39 @@ class Metrics:
             ["part"],
             registry=registry,
         )
+        self.transitions = Counter(
+            "headrace_alert_transitions_total",
+            "Transitions of alerts recorded and handed on, by the state they lead to. None while alerts "
+            "change: see the consumer group's lag and this process's log.",
+            ["state"],
+            registry=registry,
+        )
+        self.transitions_dead_lettered = Counter(
+            "headrace_alert_transitions_dead_lettered_total",
+            "Transitions that can't be recorded, by reason. Any: read them in the dead-letter topic; nobody "
+            "is told of them.",
+            ["reason"],
+            registry=registry,
+        )
+        self.notifications = Counter(
+            "headrace_notifications_total",
+            "Notifications that a receiver took, by kind (webhook slack email alertmanager). None for an "
+            "alert that fires: is it silenced, inhibited or without a route?",
+            ["kind"],
+            registry=registry,
+        )
+        self.notification_failures = Counter(
+            "headrace_notification_failures_total",
+            "Attempts to notify that failed, each made again. Growing: the activity's last failure, in the "
+            "Temporal UI under notify/, has the reason.",
+            ["kind"],
+            registry=registry,
+        )
+        self.notifications_given_up = Counter(
+            "headrace_notifications_given_up_total",
+            "Alerts of whose end a receiver was not told within a day, so that it still shows them.",
+            registry=registry,
+        )
         self.aggregate_seconds = Histogram(
             "headrace_aggregate_seconds",
             "Duration of aggregating one run. Above 3 s per million points: see work_mem and the "
@@ -79,5 +112,19 @@ class Metrics:
             "Parts of maintenance that failed, each tried again in the next round. Again and again: "
             "`headrace storage status` has the error.",
             ["part"],
+            registry=registry,
+        )
+        self.remediations = Counter(
+            "headrace_remediations_total",
+            "Remediations decided (refused planned) and ended (succeeded cancelled rejected escalated), by "
+            "state. Escalated: `headrace remediation list --state escalated`; a person is needed.",
+            ["state"],
+            registry=registry,
+        )
+        self.remediation_steps = Counter(
+            "headrace_remediation_steps_total",
+            "Attempts at steps of playbooks, by action and what came of them. Failures: the audit trail has "
+            "what the other side said (`headrace remediation show`).",
+            ["action", "came"],
             registry=registry,
         )

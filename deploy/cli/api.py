@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 import uvloop
 from prometheus_client import CollectorRegistry
+from temporalio.client import Client
 
 from deploy.cli.context import resolve
 from deploy.http import listen, serve
@@ -15,9 +16,11 @@ from query.database import TenantDatabase
 from query.parts import Limits
 from query.routing import Retention
 from query.shares import Shares
+from schemas.errors import Permanent
 from schemas.settings import Settings
 from sinks.database import connect_pool
 from sinks.keys import DatabaseKeyring
+from workflows.remediation.approvals import Approvals
 
 PORT = 21090
 _CONNECTIONS = 12
@@ -82,9 +85,23 @@ async def _run(
                 settings.max_series_per_tenant, settings.max_label_values, settings.long_range
             ),
             retention=Retention.of(settings.lifecycle),
+            approvals=_approvals(settings),
         )
         await serve(api, listener, "query API", registry, database.check)
     finally:
         # Whoever waits has had its time, and a database that hangs must not hold us up.
         for one in (pool, keys, editors):
             one.terminate()
+
+
+def _approvals(settings: Settings) -> Approvals | None:
+    """The way to Temporal; None where there is none, for the API answers everything else without it."""
+    try:
+        at = resolve(settings, "temporal").temporal
+    except Permanent:
+        return None
+
+    async def connect() -> Client:
+        return await Client.connect(at, namespace=settings.temporal_namespace)
+
+    return Approvals(connect)

@@ -17,7 +17,9 @@ from rich.console import Console
 
 from deploy.cli.context import resolve
 from deploy.demo.display import Steps, tables
+from deploy.demo.incident_display import timeline
 from deploy.demo.scripts import Load, Script
+from deploy.local import ports
 from schemas.errors import Permanent, Temporary
 from schemas.settings import Settings
 
@@ -36,7 +38,17 @@ def demo(
     *,
     keep: Annotated[bool, typer.Option("--keep", help="Leave everything running.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    duration: Annotated[str, typer.Option(help="How long k6 runs: 20s, 1.5m.")] = "20s",
+    incident: Annotated[
+        bool,
+        typer.Option(
+            "--incident",
+            help="Make the service slow meanwhile: a rule fires, remediation asks, the demo approves, "
+            "a playbook mends it, the alert resolves.",
+        ),
+    ] = False,
+    duration: Annotated[
+        str | None, typer.Option(help="How long k6 runs: 20s, 1.5m. [20s; with --incident 50s]")
+    ] = None,
     vus: Annotated[int | None, typer.Option(min=1, help="k6's users at the peak.")] = None,
     script: Annotated[Script, typer.Option(help="What k6 runs.")] = "basic",
     port_offset: Annotated[
@@ -62,6 +74,7 @@ def demo(
 
         headrace demo
         headrace demo --keep    # look around afterwards, then: headrace down
+        headrace demo --incident
         headrace demo --script crud --duration 1m --vus 20
     """
     # Temporal and Arrow take a second to import, which `items` need not wait for.
@@ -70,16 +83,25 @@ def demo(
     settings = Settings()
     if port_offset is not None:
         settings = settings.model_copy(update={"port_offset": port_offset})
-    load = Load(script, _seconds(duration), vus)
-    plan = Plan(settings, load, dict(os.environ), keep=keep, api_key=api_key)
+    load = Load(script, _seconds(duration or ("50s" if incident else "20s")), vus)
+    if incident:
+        # Its switch is on this machine, which playbooks may not ask unless they are told.
+        allowed = (os.environ.get("HEADRACE_OUTGOING_ALLOW"), ports.HOST)
+        os.environ["HEADRACE_OUTGOING_ALLOW"] = ",".join(filter(None, allowed))
+    plan = Plan(settings, load, dict(os.environ), keep=keep, api_key=api_key, incident=incident)
     with _every_end_is_ctrl_c():
         outcome = run_demo(plan, Steps(Console(stderr=True)))
     wrong = outcome.report.disagreements()
     if as_json:
-        print(json.dumps(outcome.report.document()))
+        document = outcome.report.document()
+        if outcome.timeline is not None:
+            document["incident"] = outcome.timeline.document()
+        print(json.dumps(document))
     else:
         console = Console()
         console.print(tables(outcome.report))
+        if outcome.timeline is not None:
+            console.print(timeline(outcome.timeline))
         console.print("\n[bold]Where to look[/]")
         for name, url in outcome.urls.items():
             console.print(f"{name:<18}{url}", highlight=False, soft_wrap=True)

@@ -9,11 +9,13 @@ from typing import Annotated, TypeVar
 
 import typer
 import yaml
-from rich.console import Console
-from rich.table import Table
 
-from deploy.cli.context import resolve
+from deploy.cli.access import ApiKey, AsJson
+from deploy.cli.context import resolve, tenant
+from deploy.cli.tables import show_rows
+from schemas.durations import spell
 from schemas.errors import Invalid, Permanent
+from schemas.prometheus_rules import import_rules, to_json
 from schemas.rule_files import read_rules
 from schemas.rules import Rule
 from schemas.settings import Settings
@@ -24,8 +26,6 @@ from sinks.rules import Change, RuleBook, TenantRule, document
 _T = TypeVar("_T")
 _SIGNS = {"make": "+", "change": "~", "delete": "-"}
 
-Tenant = Annotated[str, typer.Option(help="Whose rules.", show_default=False)]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Name = Annotated[str, typer.Argument(help="The rule's name.", show_default=False)]
 Files = Annotated[
     list[Path],
@@ -36,18 +36,19 @@ Files = Annotated[
 def register(app: typer.Typer) -> None:
     """Add the commands to the CLI."""
     rules = typer.Typer(
-        help="Alert rules of a tenant: apply files, list, show, delete.", no_args_is_help=True
+        help="Alert rules of a tenant: apply files, list, show, delete; import Prometheus' own.",
+        no_args_is_help=True,
     )
     rules.command("apply")(apply)
     rules.command("list")(list_all)
     rules.command("show")(show)
     rules.command("delete")(delete)
+    rules.command("import")(import_prometheus)
     app.add_typer(rules, name="rules")
 
 
 def apply(
     *,
-    tenant: Tenant,
     file: Files,
     prune: Annotated[
         bool, typer.Option("--prune", help="Delete the tenant's rules that no file has.")
@@ -55,6 +56,7 @@ def apply(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would change; change nothing.")
     ] = False,
+    api_key: ApiKey = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a tenant's rules those of the files: all of them, or none if one is wrong.
@@ -62,10 +64,10 @@ def apply(
     Safe to repeat. Running processes heed it within two seconds; alerts of series that a changed rule
     still matches go on.
 
-        headrace rules apply --tenant acme -f rules.yaml --dry-run
+        headrace rules apply -f rules.yaml --dry-run
     """
     wanted = _read(file)
-    changes = _within(tenant, lambda book: book.apply(wanted, prune=prune, dry_run=dry_run))
+    changes = _within(api_key, lambda book: book.apply(wanted, prune=prune, dry_run=dry_run))
     if as_json:
         print(
             json.dumps(
@@ -79,36 +81,31 @@ def apply(
     print(f"{len(changes)} {'to change' if dry_run else 'changed'}, {unchanged} as they were")
 
 
-def list_all(*, tenant: Tenant, as_json: AsJson = False) -> None:
+def list_all(*, api_key: ApiKey = None, as_json: AsJson = False) -> None:
     """Show a tenant's rules, and those that definitions stand for by their alert_threshold."""
-    found = _within(tenant, RuleBook.rules)
+    found = _within(api_key, RuleBook.rules)
     if as_json:
         print(json.dumps({"rules": [_facts(one) for one in found]}))
         return
-    if not found:
-        print("no rules")
-        return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("rule", "condition", "warning", "critical", "for", "playbook"):
-        table.add_column(name, overflow="fold")
-    for one in found:
-        rule = one.rule
-        written = rule.model_dump(by_alias=True)
-        table.add_row(
-            rule.name if rule.enabled else f"{rule.name} (disabled)",
-            rule.condition,
-            *("-" if level is None else f"{rule.operator} {level:g}" for level in rule.levels),
-            written["for"],
-            rule.remediation.playbook if rule.remediation else "-",
-        )
-    Console().print(table)
+    rows: list[dict[str, object]] = [
+        {
+            "rule": one.rule.name if one.rule.enabled else f"{one.rule.name} (disabled)",
+            "condition": one.rule.condition,
+            "warning": _limit(one.rule, one.rule.warning),
+            "critical": _limit(one.rule, one.rule.critical),
+            "for": spell(one.rule.wait),
+            "playbook": one.rule.remediation and one.rule.remediation.playbook,
+        }
+        for one in found
+    ]
+    show_rows("rules", rows, as_json=False)
 
 
-def show(name: Name, *, tenant: Tenant, as_json: AsJson = False) -> None:
+def show(name: Name, *, api_key: ApiKey = None, as_json: AsJson = False) -> None:
     """Print a rule as a file that `apply` takes."""
-    found = [one for one in _within(tenant, RuleBook.rules) if one.rule.name == name]
+    found = [one for one in _within(api_key, RuleBook.rules) if one.rule.name == name]
     if not found:
-        raise Permanent(f"{tenant} has no rule {name!r}: see headrace rules list.")
+        raise Permanent(f"There is no rule {name!r}: see headrace rules list.")
     if as_json:
         print(json.dumps(_facts(found[0])))
     else:
@@ -116,26 +113,70 @@ def show(name: Name, *, tenant: Tenant, as_json: AsJson = False) -> None:
         print(yaml.safe_dump(written, sort_keys=False, allow_unicode=True), end="")
 
 
-def delete(name: Name, *, tenant: Tenant, as_json: AsJson = False) -> None:
+def delete(name: Name, *, api_key: ApiKey = None, as_json: AsJson = False) -> None:
     """Delete a rule. Its alerts resolve."""
-    _within(tenant, lambda book: book.delete(name))
+    _within(api_key, lambda book: book.delete(name))
     print(json.dumps({"deleted": name}) if as_json else f"deleted {name}")
+
+
+def import_prometheus(
+    file: Annotated[Path, typer.Argument(help="A Prometheus rule file.", show_default=False)],
+    *,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Where to write the rules. [stdout]")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Turn the alerts of a Prometheus rule file into a file that `apply` takes.
+
+    What no rule can stand for is listed on stderr with the reason; then the exit code is 1.
+
+        headrace rules import alerts.yml -o rules.yaml
+    """
+    try:
+        found = import_rules(_text(file), str(file))
+    except Invalid as error:
+        raise Permanent(str(error)) from error
+    if as_json:
+        print(
+            json.dumps(to_json(found.rules) | {"refusals": [asdict(one) for one in found.refusals]})
+        )
+    else:
+        written = yaml.safe_dump(to_json(found.rules), sort_keys=False, allow_unicode=True)
+        if output is None:
+            print(written, end="")
+        else:
+            output.write_text(written, encoding="utf-8")
+        for one in found.refusals:
+            typer.echo(f"{file}: group {one.group}: {one.rule}: {one.why}", err=True)
+        typer.echo(f"{len(found.rules)} taken over, {len(found.refusals)} not", err=True)
+    if found.refusals:
+        raise typer.Exit(1)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Permanent(f"{path} can't be read: {error}") from error
 
 
 def _read(files: Sequence[Path]) -> list[Rule]:
     found: dict[str, tuple[Path, Rule]] = {}
     for path in files:
         try:
-            rules = read_rules(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise Permanent(f"{path} can't be read: {error}") from error
+            rules = read_rules(_text(path), str(path))
         except Invalid as error:
-            raise Permanent(f"{path}: {error}") from error
+            raise Permanent(str(error)) from error
         for rule in rules:
             if rule.name in found:
                 raise Permanent(f"rule {rule.name!r} is in {found[rule.name][0]} and in {path}")
             found[rule.name] = path, rule
     return [rule for _, rule in found.values()]
+
+
+def _limit(rule: Rule, level: float | None) -> str | None:
+    return None if level is None else f"{rule.operator} {level:g}"
 
 
 def _told(change: Change) -> list[str]:
@@ -149,16 +190,16 @@ def _facts(one: TenantRule) -> dict[str, object]:
     return {"version": one.version, "rule": json.loads(one.rule.model_dump_json(by_alias=True))}
 
 
-def _within(tenant: str, act: Callable[[RuleBook], Awaitable[_T]]) -> _T:
+def _within(api_key: str | None, act: Callable[[RuleBook], Awaitable[_T]]) -> _T:
     async def within() -> _T:
+        settings = Settings()
+        endpoints = resolve(settings, "database")
+        whose = await tenant(settings, endpoints, api_key)
         try:
             async with await connect_pool(
-                resolve(Settings(), "database").database,
-                role="headrace_owner",
-                application="rules",
-                max_size=1,
+                endpoints.database, role="headrace_owner", application="rules", max_size=1
             ) as pool:
-                return await act(RuleBook(pool, tenant))
+                return await act(RuleBook(pool, whose))
         except OUTAGE as error:
             raise classify(error) from error
 

@@ -1,7 +1,9 @@
-"""`headrace worker`: runs workflows, and takes run events from Kafka, until it is told to stop."""
+"""`headrace worker`: runs workflows, and takes run events and alerts from Kafka, until it is told to stop."""
 
 import asyncio
 import logging
+import os
+import ssl
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, TypeVar
@@ -16,29 +18,49 @@ from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from deploy.cli.context import Endpoints, resolve, topics
+from deploy.grants import read_grants
 from deploy.probes import serve_probes
 from deploy.signals import until_stopped
 from producers.kafka import make_producer
 from schemas.errors import HeadraceError, Permanent
 from schemas.settings import Settings
+from schemas.topics import Topics
+from sinks.alerts import AlertStore
 from sinks.database import Role, connect_pool
 from sinks.lifecycle.maintenance import Maintenance, open_lifecycle
+from sinks.notifications import NotificationStore
+from sinks.playbooks import PlaybookStore
+from sinks.remediation_trail import RemediationTrail
+from sinks.remediations import RemediationStore
 from sinks.run_upkeep import RunUpkeep
 from sinks.runs import RunStore
 from sinks.standing import StandingStore
+from workflows import run_events, transitions
+from workflows.actions.actions import Actions
+from workflows.actions.secrets import Secrets
+from workflows.addresses import Allowed
 from workflows.maintenance.activities import MaintenanceActivities
 from workflows.maintenance.schedule import put_right
 from workflows.maintenance.workflow import MaintenanceWorkflow
 from workflows.metrics import Metrics
+from workflows.notify.activities import NotifyActivities
+from workflows.notify.delivery import Delivery
+from workflows.notify.start import Notifier
+from workflows.notify.workflow import NotifyWorkflow
+from workflows.outgoing import Outgoing, OutgoingPolicy
 from workflows.post_test.activities import PostTestActivities
 from workflows.post_test.start import PostTestStarter
 from workflows.post_test.workflow import PostTestWorkflow
-from workflows.run_events import GROUP, RunEvents
+from workflows.remediation import attributes
+from workflows.remediation.activities import RemediationActivities
+from workflows.remediation.start import RemediationStarter
+from workflows.remediation.workflow import RemediationWorkflow
 from workflows.settle_run.activities import SettleRunActivities
 from workflows.settle_run.ends import topic_ends
 from workflows.settle_run.start import Settler
 from workflows.settle_run.workflow import SettleRunWorkflow
 from workflows.standing import show_standing
+from workflows.topic_loop import Source, TopicLoop
 
 PORT = 21094
 TASK_QUEUE = "headrace"
@@ -46,6 +68,11 @@ TASK_QUEUE = "headrace"
 
 _ACTIVITIES = 4
 """At once: each may be a statement that keeps one of the database's processors busy."""
+_NOTIFY = ".notify"
+"""Ends the task queue of notifications: receivers that don't answer hold up nothing else."""
+_NOTICES = 20
+_FOLLOW_EVERY = 5.0
+"""Seconds until a document of notifications that was applied is heeded."""
 _MAX_POLL_INTERVAL_MS = 100_000_000
 """An event may wait for the database for a day; leaving the group meanwhile would not help it."""
 _DEAD_LETTER_BYTES = 1536 * 1024
@@ -73,7 +100,7 @@ def run(
 
     After a test: aggregate it, judge its thresholds, delete its raw points. Every minute: refresh the
     rollups, and close runs that nothing was heard of for HEADRACE_RUN_GRACE. Every hour: drop and compact
-    what is old enough (headrace storage).
+    what is old enough (headrace storage). For an alert: carry out its playbook (headrace remediation).
 
     Run one or several; each step is worked on once. Waits for Kafka, the database and Temporal where
     they are away, and goes on where a killed worker left off.
@@ -99,6 +126,16 @@ async def _run(settings: Settings, port: int) -> None:
             working.result()
 
 
+class Stores:
+    """What the steps of workflows read and write."""
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+        self.runs = RunStore(pool)
+        self.upkeep = RunUpkeep(pool)
+        self.alerts = AlertStore(pool)
+        self.notifications = NotificationStore(pool)
+
+
 class WorkerProcess:
     """The parts of a worker, made as soon as what they need is there."""
 
@@ -109,21 +146,23 @@ class WorkerProcess:
         self._metrics = Metrics(self.registry)
         self._runs: RunStore | None = None
         self._client: Client | None = None
-        self._events: RunEvents | None = None
+        self._loops: list[TopicLoop] = []
 
     async def run(self) -> None:
         """Work until cancelled. Raises Permanent for what only a person can mend."""
-        # One more for the events and one for the probe.
-        pool = await self._connect_database("headrace_writer", _ACTIVITIES + 2)
+        # Notices wait for receivers, not for the database; one more each for topics, routes and the probe.
+        pool = await self._connect_database("headrace_writer", _ACTIVITIES + 8)
         # The rounds of both schedules at once, what each records of itself, and a look at both.
         owners = await self._connect_database("headrace_owner", 5)
         try:
-            self._runs = RunStore(pool)
+            stores = Stores(pool)
+            self._runs = stores.runs
             await _persist("the database", self._runs.check)
+            await _persist("the database", stores.alerts.check)
             self._client = await _persist("Temporal", self._connect_temporal)
             showing = asyncio.create_task(show_standing(StandingStore(owners).read, self._metrics))
             try:
-                await self._work(self._runs, RunUpkeep(pool), self._client, owners)
+                await self._work(stores, pool, self._client, owners)
             finally:
                 showing.cancel()
         finally:
@@ -137,18 +176,18 @@ class WorkerProcess:
         return {
             "database": self._runs is not None and await _passes(self._runs.check()),
             "temporal": self._client is not None and await _passes(_check(self._client)),
-            "kafka": self._events is not None and self._events.consuming,
+            "kafka": bool(self._loops) and all(loop.consuming for loop in self._loops),
         }
 
     async def _work(
         self,
-        runs: RunStore,
-        upkeep: RunUpkeep,
+        stores: Stores,
+        pool: "asyncpg.Pool[asyncpg.Record]",
         client: Client,
         owners: "asyncpg.Pool[asyncpg.Record]",
     ) -> None:
         names = topics(self._settings)
-        steps = PostTestActivities(runs, self._metrics)
+        steps = PostTestActivities(stores.runs, self._metrics)
         queue = names.prefix + TASK_QUEUE
         lifecycle = await _persist(
             "the database", lambda: open_lifecycle(owners, self._settings.lifecycle)
@@ -158,26 +197,93 @@ class WorkerProcess:
             client,
             queue,
             self._settings.consumer_group,
-            upkeep,
+            stores.upkeep,
             grace=self._settings.run_grace,
             keep=self._settings.raw_retention,
         )
         maintenance = Maintenance(owners, lifecycle, lambda: datetime.now(UTC), settler.run)
         settling = SettleRunActivities(
-            runs, upkeep, lambda: topic_ends(self._endpoints.kafka, names.samples), starter.start
+            stores.runs,
+            stores.upkeep,
+            lambda: topic_ends(self._endpoints.kafka, names.samples),
+            starter.start,
         )
         await _persist(
             "Temporal", lambda: put_right(client, queue, self._settings.maintenance_interval)
         )
-        self._events = RunEvents(
-            topic=names.run_events,
+        searchable = await _persist("Temporal", lambda: attributes.put_right(client))
+        remediation = self._remediation(pool)
+        remediator = RemediationStarter(
+            client, queue, RemediationStore(pool), searchable=searchable
+        )
+        notifier = Notifier(client, queue + _NOTIFY, stores.notifications)
+        self._loops = [
+            TopicLoop(
+                self._source(names, names.run_events, run_events.GROUP),
+                run_events.RunEvents(stores.runs, starter.start, self._metrics),
+            ),
+            TopicLoop(
+                self._source(names, names.transitions, transitions.GROUP),
+                transitions.Transitions(
+                    stores.alerts, [notifier.handle, remediator.handle], self._metrics
+                ),
+            ),
+        ]
+        async with (
+            Worker(
+                client,
+                task_queue=queue,
+                workflows=[
+                    PostTestWorkflow,
+                    SettleRunWorkflow,
+                    MaintenanceWorkflow,
+                    RemediationWorkflow,
+                ],
+                activities=[
+                    *steps.all,
+                    *settling.all,
+                    *remediation.all,
+                    *MaintenanceActivities(maintenance, self._metrics).all,
+                ],
+                max_concurrent_activities=_ACTIVITIES,
+                graceful_shutdown_timeout=_FINISH_WITHIN,
+            ),
+            Worker(
+                client,
+                task_queue=queue + _NOTIFY,
+                workflows=[NotifyWorkflow],
+                activities=NotifyActivities(
+                    stores.notifications, self._delivery(), self._metrics
+                ).all,
+                max_concurrent_activities=_NOTICES,
+                graceful_shutdown_timeout=_FINISH_WITHIN,
+            ),
+        ):
+            await asyncio.gather(
+                *(loop.run() for loop in self._loops), notifier.follow(_FOLLOW_EVERY)
+            )
+
+    def _delivery(self) -> Delivery:
+        allowed = Allowed.parse(self._settings.outgoing_allow)
+        return Delivery(
+            Outgoing(OutgoingPolicy(allowed)),
+            Secrets(os.environ),
+            allowed,
+            ssl.create_default_context(),
+        )
+
+    def _source(self, names: Topics, topic: str, group: str) -> Source:
+        return Source(
+            topic=topic,
             dead_letters=names.dead_letters,
             make_consumer=lambda: AIOKafkaConsumer(
                 bootstrap_servers=self._endpoints.kafka,
                 client_id="headrace-worker",
-                group_id=names.prefix + GROUP,
+                group_id=names.prefix + group,
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
+                # Transitions are written in transactions, whose aborted records never happened.
+                isolation_level="read_committed",
                 max_poll_interval_ms=_MAX_POLL_INTERVAL_MS,
             ),
             make_producer=lambda: make_producer(
@@ -185,23 +291,22 @@ class WorkerProcess:
                 client_id="headrace-worker-dead-letters",
                 max_record_bytes=_DEAD_LETTER_BYTES,
             ),
-            runs=runs,
-            start_post_test=starter.start,
-            metrics=self._metrics,
         )
-        async with Worker(
-            client,
-            task_queue=queue,
-            workflows=[PostTestWorkflow, SettleRunWorkflow, MaintenanceWorkflow],
-            activities=[
-                *steps.all,
-                *settling.all,
-                *MaintenanceActivities(maintenance, self._metrics).all,
-            ],
-            max_concurrent_activities=_ACTIVITIES,
-            graceful_shutdown_timeout=_FINISH_WITHIN,
-        ):
-            await self._events.run()
+
+    def _remediation(self, pool: "asyncpg.Pool[asyncpg.Record]") -> RemediationActivities:
+        return RemediationActivities(
+            RemediationStore(pool),
+            RemediationTrail(pool),
+            PlaybookStore(pool),
+            Actions(
+                Outgoing(OutgoingPolicy(Allowed.parse(self._settings.outgoing_allow))),
+                Secrets(os.environ),
+                read_grants(self._settings.remediation_grants),
+            ),
+            self._metrics,
+            per_tenant=self._settings.remediation_max_per_hour,
+            clock=lambda: datetime.now(UTC),
+        )
 
     async def _connect_database(self, role: Role, max_size: int) -> "asyncpg.Pool[asyncpg.Record]":
         return await _persist(

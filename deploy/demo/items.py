@@ -1,14 +1,16 @@
 """The items service: the application that the demo's load tests put under load."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from pydantic import BaseModel, Field
 
 from deploy.demo.item_store import Item, ItemBody, ItemStore
 from sinks.database import connect_pool
@@ -44,7 +46,34 @@ def create_items(store: ItemStore, registry: CollectorRegistry) -> FastAPI:
     return app
 
 
+class Slowness(BaseModel):
+    """How long each answer about items is held back."""
+
+    delay_ms: int = Field(ge=0, le=10_000)
+
+
 def _add_items(app: FastAPI, store: ItemStore) -> None:
+    slowness = Slowness(delay_ms=0)
+
+    @app.get("/slowness", summary="How slow it was made")
+    async def slow() -> Slowness:
+        return slowness
+
+    @app.put("/slowness", summary="Make it slow, or quick again: an incident to practise on")
+    async def set_slowness(body: Slowness) -> Slowness:
+        slowness.delay_ms = body.delay_ms
+        return slowness
+
+    async def held_back() -> None:
+        if slowness.delay_ms:
+            await asyncio.sleep(slowness.delay_ms / 1000)
+
+    items = APIRouter(dependencies=[Depends(held_back)])
+    _add_crud(items, store)
+    app.include_router(items)
+
+
+def _add_crud(app: APIRouter, store: ItemStore) -> None:
     @app.post("/items", status_code=201, summary="Make an item")
     async def create(body: ItemBody) -> Item:
         return await store.create(body)

@@ -10,10 +10,11 @@ from urllib.parse import quote
 from uuid import UUID
 
 from deploy.cli.context import Endpoints, default_key, tenant, topics
-from deploy.demo import evidence, report
+from deploy.demo import evidence, incident_documents, report
 from deploy.demo.display import Steps
 from deploy.demo.failures import DemoFailed
 from deploy.demo.host import HostMetrics
+from deploy.demo.incident import HEALTHY_FOR, Incident, Timeline
 from deploy.demo.items_process import ItemsProcess
 from deploy.demo.read_api import Document, ReadApi
 from deploy.demo.report import Report
@@ -28,6 +29,8 @@ from producers.sdk import Headrace
 from schemas.settings import Settings
 from schemas.topics import Topics
 from sinks.database import connect_pool
+from sinks.playbooks import PlaybookStore
+from sinks.rules import RuleBook
 
 _POST_TEST_WITHIN = 120.0
 """Seconds from k6's end to a finished run; a warm machine needs two."""
@@ -49,6 +52,8 @@ class Plan:
     environment: Mapping[str, str]
     keep: bool = False
     api_key: str | None = None
+    incident: bool = False
+    """Make the service slow meanwhile, and have it remedied."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,7 @@ class Outcome:
     report: Report
     urls: dict[str, str]
     stays_up: bool
+    timeline: Timeline | None = None
 
 
 def run_demo(plan: Plan, steps: Steps) -> Outcome:
@@ -88,7 +94,8 @@ def run_demo(plan: Plan, steps: Steps) -> Outcome:
         if stop and stack.is_ours:
             with steps.step("stopping what was started"):
                 stack.stop()
-    return Outcome(found, _urls(state.endpoints, items.url, plan, found), stack.state() is not None)
+    urls = _urls(state.endpoints, items.url, plan, found)
+    return Outcome(found, urls, stack.state() is not None, job.timeline)
 
 
 class _MainJob:
@@ -108,6 +115,7 @@ class _MainJob:
         self._running = running
         self._items = items
         self._topics: Topics = topics(plan.settings)
+        self.timeline: Timeline | None = None
 
     async def run(self, began: float) -> Report:
         """Put load on the service and follow its points to the report."""
@@ -120,10 +128,15 @@ class _MainJob:
         ) as database:
             group, topic = settings.consumer_group, self._topics.samples
             before = await evidence.deduplicated(database, group, topic)
+            if self._plan.incident:
+                await self._prepare(endpoints.database, tenant_id)
             started = time.monotonic()
             with self._steps.step(f"k6 runs {load.script}.js for {load.seconds:g} s"):
-                async with self._host_metrics(tenant_id) as host:
-                    result = await self._run_k6(tenant_id)
+                async with self._host_metrics(tenant_id) as host, asyncio.TaskGroup() as tasks:
+                    running = tasks.create_task(self._run_k6(tenant_id))
+                    if self._plan.incident:
+                        tasks.create_task(self._incident(key))
+                result = running.result()
             ended = time.monotonic()
             with self._steps.step("the post-test workflow") as show:
                 summary = await self._finished(key, result, show)
@@ -141,6 +154,28 @@ class _MainJob:
             thresholds=report.thresholds(summary),
             host_samples=host.sent,
         )
+
+    async def _prepare(self, dsn: str, tenant_id: UUID) -> None:
+        """What `headrace playbooks apply` and `headrace rules apply` do."""
+        with self._steps.step("a playbook, and a rule that starts it"):
+            async with await connect_pool(
+                dsn, role="headrace_owner", application="demo", max_size=1
+            ) as owners:
+                playbook = incident_documents.playbook(self._items)
+                await PlaybookStore(owners).apply(tenant_id, [playbook])
+                rules = RuleBook(owners, tenant_id)
+                await rules.apply([incident_documents.rule()], prune=False, dry_run=False)
+
+    async def _incident(self, key: str) -> None:
+        await asyncio.sleep(HEALTHY_FOR)
+        incident = Incident(
+            self._running.api,
+            key,
+            self._items,
+            environment=self._plan.environment,
+            steps=self._steps,
+        )
+        self.timeline = await incident.run()
 
     @contextlib.asynccontextmanager
     async def _host_metrics(self, tenant_id: UUID) -> AsyncIterator[HostMetrics]:

@@ -8,8 +8,8 @@ FROM definitions
 WHERE warning IS NOT NULL OR critical IS NOT NULL
 
 -- name: hold_tenant
--- $1 name.
-SELECT tenant_id FROM tenants WHERE name = $1 FOR UPDATE
+-- Nobody else applies rules until the transaction ends: $1 tenant.
+SELECT FROM tenants WHERE tenant_id = $1 FOR UPDATE
 
 -- name: rules_of_tenant
 -- $1 tenant.

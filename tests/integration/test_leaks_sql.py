@@ -79,7 +79,9 @@ async def test_an_editor_reads_what_it_changes_and_nothing_else(scene: Scene) ->
         await become(session, scene.intruder.tenant_id)
         seen = await read_all(session, [one.name for one in own])
     readable = {one.name for one in own if not seen[one.name].refused and not one.extension}
-    assert readable == {"definitions_tenant", "baselines_tenant", "rules_tenant", FOR_EDITORS}
+    assert readable == {
+        "definitions_tenant", "baselines_tenant", "rules_tenant", "alerts_tenant", "silences_tenant", FOR_EDITORS,
+    }  # fmt: skip
     for name, sight in seen.items():
         assert not scene.marks(sight.text), name
 
@@ -298,6 +300,8 @@ async def test_an_editor_takes_nothing_of_another(scene: Scene) -> None:
                 .replace(":intruder", f"'{scene.intruder.tenant_id}'")
                 .replace(":hash", f"decode('{key}', 'hex')")
                 .replace(":execution", f"'{scene.victim.execution_id}'")
+                .replace(":alert", f"'{scene.victim.alert_id}'")
+                .replace(":silence", f"'{scene.victim.silence_id}'")
             )
             sight = await attempt(session, statement)
             assert sight.rows == 0, name
@@ -308,5 +312,7 @@ async def test_an_editor_takes_nothing_of_another(scene: Scene) -> None:
             "UPDATE api_keys_tenant SET revoked_at = now() RETURNING 1",
             "UPDATE baselines_tenant SET set_at = now(), execution_id = execution_id RETURNING name",
             "DELETE FROM baselines_tenant RETURNING name",
+            "UPDATE alerts_tenant SET acknowledged_at = now() RETURNING alert_id",
+            "UPDATE silences_tenant SET expires_at = now() RETURNING silence_id",
         ):
             assert (await attempt(session, statement)).rows, statement

@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 
 from schemas.keys import ID_DIGITS, PREFIX, key_hash
 from schemas.named_queries import load
+from schemas.transitions import alert_id
 from tests.sites import NOW, Site, at, store_run
 
 VICTIM, INTRUDER = "acme", "other"
@@ -29,6 +30,12 @@ class Belongings:
     tenant_id: UUID
     execution_id: UUID
     admin_key: str
+    silence_id: UUID
+
+    @property
+    def alert_id(self) -> str:
+        """Its alert's."""
+        return alert_id(self.tenant_id, f"{self.word}-rule", self.word)
 
     @property
     def word(self) -> str:
@@ -53,7 +60,9 @@ class Belongings:
 
 def belongings(site: Site, who: str) -> Belongings:
     """What `plant` will give the tenant: the ids are known before there is anything of that id."""
-    return Belongings(who, site.tenants[who], uuid4(), f"{PREFIX}{uuid4().hex}{uuid4().hex}")
+    return Belongings(
+        who, site.tenants[who], uuid4(), f"{PREFIX}{uuid4().hex}{uuid4().hex}", uuid4()
+    )
 
 
 async def plant(site: Site, own: Belongings) -> None:
@@ -77,6 +86,15 @@ async def plant(site: Site, own: Belongings) -> None:
             tenant,
         )
         await connection.execute(_SQL["define"], tenant, word)
+        await connection.execute(
+            _SQL["alarm"],
+            tenant,
+            word,
+            number,
+            own.alert_id,
+            own.silence_id,
+            NOW - timedelta(hours=1),
+        )
         await connection.execute(_SQL["name_run"], own.execution_id, word, number)
         await connection.execute("SELECT ensure_executions($1::uuid[])", [own.execution_id])
         await connection.execute(_SQL["keep_raw"], own.execution_id, word, number, NOW)

@@ -45,3 +45,20 @@ WHERE execution_id = $1;
 -- $1 execution, $2 its tenant's word, $3 a number, $4 when.
 INSERT INTO k6_samples
 SELECT $4, $1, series_id, $3 FROM series WHERE name = $2 || '.latency';
+
+-- name: alarm
+-- $1 tenant, $2 its word, $3 a number, $4 alert, $5 silence, $6 when: an alert that fires, how it came to, and a silence
+-- of others.
+WITH alarmed AS (
+    INSERT INTO alerts (alert_id, tenant_id, rule, fingerprint, labels, state, level, value, threshold, condition,
+                        annotations, episode, number, since, fired_at, stale)
+    VALUES ($4, $1, $2 || '-rule', $2, jsonb_build_object('host', $2 || '-host'), 'firing', 'critical', $3, 1,
+            $2 || '-condition', jsonb_build_object('summary', $2), $6, 1, $6, $6, false)
+    RETURNING alert_id, tenant_id
+), happened AS (
+    INSERT INTO alert_history (transition_id, alert_id, tenant_id, at, was, state, level, value, episode, number,
+                               rule_version, stale)
+    SELECT reverse(alert_id), alert_id, tenant_id, $6, 'pending', 'firing', 'critical', $3, $6, 1, 1, false FROM alarmed
+)
+INSERT INTO silences (silence_id, tenant_id, matchers, starts_at, expires_at, author, comment)
+VALUES ($5, $1, ARRAY['host=' || $2 || '-quiet'], $6, $6 + interval '10 years', $2 || '-author', $2 || '-comment');

@@ -75,6 +75,12 @@ def _own_label(own: Belongings) -> str:
     return f"host:{own.word}-host"
 
 
+_SINCE = {"since": _DAYS["start"]}
+_SILENCE = {
+    "matchers": ["host=~.*"],
+    "expires_at": (NOW + timedelta(hours=1)).isoformat(),
+    "author": "me",
+}
 _DEFINITION = {"type": "gauge", "aggregation": "max", "unit": "new"}
 _RULE = {"metric": SHARED, "function": "value", "operator": ">", "critical": 9}
 
@@ -167,6 +173,22 @@ READS: dict[Operation, Asks] = {
     ("get", "/api/v1/rules/{name}"): lambda own: [
         Ask(path={"name": name}) for name in ("shared", f"{own.word}-rule")
     ],
+    ("get", "/api/v1/alerts"): lambda own: [
+        Ask(),
+        Ask(query={"rule": f"{own.word}-rule", "state": "firing", "level": "critical"}),
+        Ask(query={"match": f"host=~{own.word}.*", **_SINCE}),
+        Ask(query={"match": f"host={own.word}-host"}),
+    ],
+    ("get", "/api/v1/alerts/{alert_id}"): lambda own: [Ask(path={"alert_id": own.alert_id})],
+    ("get", "/api/v1/alert-history"): lambda own: [
+        Ask(),
+        Ask(query={"alert": own.alert_id}),
+        Ask(query={"rule": f"{own.word}-rule", "state": "firing", **_DAYS}),
+    ],
+    ("get", "/api/v1/silences"): lambda _: [Ask(), Ask(query={"state": "active"})],
+    ("get", "/api/v1/silences/{silence_id}"): lambda own: [
+        Ask(path={"silence_id": str(own.silence_id)})
+    ],
     # What a dry run says must not tell of another either.
     ("delete", "/api/v1/metrics/data/{name}"): _of_metric({"dry_run": "true"}),
     ("delete", "/api/v1/metrics/definitions/{name}"): _of_metric({"dry_run": "true"}),
@@ -218,6 +240,19 @@ CHANGES: dict[Operation, Asks] = {
     ],
     ("delete", "/api/v1/baselines/{test}/{name}"): lambda own: [
         Ask(path={"test": f"{own.word}-test", "name": f"{own.word}-baseline"})
+    ],
+    ("post", "/api/v1/alerts/{alert_id}/acknowledge"): lambda own: [
+        Ask(path={"alert_id": own.alert_id}, body={"author": own.word, **more})
+        for more in ({}, {"tenant_id": str(own.tenant_id)})
+    ],
+    ("post", "/api/v1/silences"): lambda own: [
+        Ask(body={**_SILENCE, **more}) for more in ({}, {"tenant_id": str(own.tenant_id)})
+    ],
+    ("put", "/api/v1/silences/{silence_id}"): lambda own: [
+        Ask(path={"silence_id": str(own.silence_id)}, headers={"If-Match": "*"}, body=_SILENCE)
+    ],
+    ("delete", "/api/v1/silences/{silence_id}"): lambda own: [
+        Ask(path={"silence_id": str(own.silence_id)})
     ],
     ("delete", "/api/v1/keys/{key_id}"): lambda own: [Ask(path={"key_id": own.key_id})],
 }

@@ -76,3 +76,26 @@ DELETE FROM rules_tenant WHERE tenant_id = :victim RETURNING name;
 -- name: take_a_rule
 INSERT INTO rules_tenant (tenant_id, name, document) VALUES (:victim, 'shared', '{}')
 ON CONFLICT (tenant_id, name) DO UPDATE SET document = '{}' RETURNING name;
+-- name: acknowledge_anothers
+UPDATE alerts_tenant SET acknowledged_at = now(), acknowledged_by = 'me' WHERE alert_id = :alert RETURNING alert_id;
+
+-- name: raise_an_alarm
+INSERT INTO alerts_tenant (alert_id) VALUES ('x') RETURNING alert_id;
+
+-- name: change_an_alarm
+UPDATE alerts_tenant SET state = 'resolved' RETURNING alert_id;
+
+-- name: silence_another
+INSERT INTO silences_tenant (tenant_id, matchers, starts_at, expires_at, author, comment)
+VALUES (:victim, '{a=b}', now(), now(), 'me', '') RETURNING silence_id;
+
+-- name: give_away_silences
+UPDATE silences_tenant SET tenant_id = :victim RETURNING silence_id;
+
+-- name: end_anothers_silence
+UPDATE silences_tenant SET expires_at = now() WHERE silence_id = :silence RETURNING silence_id;
+
+-- name: take_a_silence
+INSERT INTO silences_tenant (silence_id, matchers, starts_at, expires_at, author, comment)
+VALUES (:silence, '{a=b}', now(), now(), 'me', '')
+ON CONFLICT (silence_id) DO UPDATE SET tenant_id = :intruder RETURNING silence_id;

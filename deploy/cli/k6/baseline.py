@@ -8,8 +8,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from deploy.cli.access import access, asked, reading
 from deploy.cli.k6.options import ApiKey
-from deploy.cli.k6.reading import Run, Test, asked, reading, results
+from deploy.cli.k6.reading import Run, Test
 from query import baselines
 from query.baselines import DEFAULT, Baseline
 from query.comparison import find_run
@@ -53,7 +54,7 @@ def set_baseline(
         raise Permanent(f"--name {name}: {error}.") from error
 
     async def work() -> Baseline:
-        async with results(Settings(), api_key, "admin") as found:
+        async with access(Settings(), api_key, "admin") as found:
             async with found.database.reading(found.tenant) as one:
                 execution = await find_run(one, run, test)
             return await baselines.pin_run(found.database, found.tenant, test, name, execution)
@@ -100,7 +101,7 @@ def remove(
     """
 
     async def work() -> Baseline:
-        async with results(Settings(), api_key, "admin") as found:
+        async with access(Settings(), api_key, "admin") as found:
             return await baselines.unpin(found.database, found.tenant, test, name)
 
     with asked():

@@ -9,8 +9,9 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
+from deploy.cli.access import access, asked
 from deploy.cli.k6.options import ApiKey
-from deploy.cli.k6.reading import Run, Test, asked, results
+from deploy.cli.k6.reading import Run, Test
 from deploy.results import compared
 from query.baselines import NotFit
 from query.comparing import Outcome
@@ -100,7 +101,7 @@ async def _patiently(
     api_key: str | None, work: Callable[[Reading], Awaitable[Comparison]], wait: int
 ) -> Comparison:
     """What `work` finds, looked for each second until the run is fit to be compared."""
-    async with results(Settings(), api_key, "read") as found:
+    async with access(Settings(), api_key, "read") as found:
         while True:
             try:
                 async with found.database.reading(found.tenant) as one:

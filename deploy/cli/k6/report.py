@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from deploy.cli.access import asked, reading
 from deploy.cli.k6.options import ApiKey
-from deploy.cli.k6.reading import Run, Test, asked, reading
+from deploy.cli.k6.reading import Run, Test
 from deploy.results.report import html
 from query import results
 from query.baselines import NotFit

@@ -8,8 +8,9 @@ from uuid import UUID
 
 import typer
 
+from deploy.cli.access import asked, reading
 from deploy.cli.k6.options import ApiKey
-from deploy.cli.k6.reading import Run, Test, asked, reading
+from deploy.cli.k6.reading import Run, Test
 from deploy.results.summary import PLAIN, TERMINAL, facts, text
 from query import results
 from query.comparison import find_run

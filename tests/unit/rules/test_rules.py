@@ -112,31 +112,31 @@ rules:
 
 def test_a_file_holds_rules() -> None:
     """In the order of the file."""
-    assert [one.name for one in read_rules(FILE)] == ["slow", "silent"]
+    assert [one.name for one in read_rules(FILE, "x.yaml")] == ["slow", "silent"]
 
 
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", "one key, rules"),
+        ("", "x.yaml has 0 documents"),
         ("rules: 5", "rules must be a list"),
         ("rules: [5]", "rule 1: "),
         ("groups: []", "one key, rules"),
         (FILE.replace("30s", "30 s"), "rule 'slow': window: '30 s' is no duration"),
         (FILE.replace("name: silent", "name: slow"), "'slow' is there twice"),
-        (FILE.replace("metric: up", "metric: up, metric: down"), "'metric' is there twice"),
-        (FILE.replace("critical: 500", "critical: .inf"), "rule 'slow': "),
-        (FILE.replace("critical: 500", "critical: 2026-01-01"), "not JSON serializable"),
+        (
+            FILE.replace("metric: up", "metric: up, metric: down"),
+            "line 10, column 32: 'metric' is given twice",
+        ),
+        (FILE.replace("critical: 500", "critical: .inf"), "must be a finite number"),
+        (FILE.replace("critical: 500", "critical: 2026-01-01"), "write it in quotes"),
         (FILE.replace("name: slow", "name: definition:x"), "alert_threshold"),
-        ("rules: &a [*a]", "aliases are not allowed"),
-        ("rules: !!python/object:os.system []", "could not determine a constructor"),
-        ("rules: [", "line 1"),
-        ("[" * 5000, "no YAML"),
-        ("#" * (4 << 20) + "\n", "longer than"),
+        ("rules: &a [*a]", "anchors and aliases"),
+        ("rules: [", "x.yaml is no YAML"),
     ],
 )
 def test_a_bad_file_says_what_and_where(text: str, told: str) -> None:
     """Nothing of it is taken."""
     with pytest.raises(Invalid) as refused:
-        read_rules(text)
+        read_rules(text, "x.yaml")
     assert told in str(refused.value)

@@ -15,7 +15,8 @@ from schemas.runs import RunEvent
 from sinks.run_states import State
 from tests.unit.workflows.test_verdicts import EXECUTION, finished, started
 from workflows.metrics import Metrics
-from workflows.run_events import Backoff, RunEvents
+from workflows.run_events import RunEvents
+from workflows.topic_loop import Backoff, Source, TopicLoop
 
 GOOD = [event.model_dump_json().encode() for event in (started(), finished())]
 
@@ -111,16 +112,9 @@ async def consume(log: Log, values: Sequence[bytes | None]) -> list[str]:
         log.add("workflow")
 
     Consumer.committed = 0
-    events = RunEvents(
-        topic="events",
-        dead_letters="dead",
-        make_consumer=lambda: Consumer(log, values),
-        make_producer=lambda: Producer(log),
-        runs=Recorder(log),
-        start_post_test=start_post_test,
-        metrics=Metrics(CollectorRegistry()),
-        backoff=Backoff(first=0.0),
-    )
+    source = Source("events", "dead", lambda: Consumer(log, values), lambda: Producer(log))
+    taker = RunEvents(Recorder(log), start_post_test, Metrics(CollectorRegistry()))
+    events = TopicLoop(source, taker, Backoff(first=0.0))
     running = asyncio.create_task(events.run())
     idle = asyncio.create_task(log.idle.wait())
     await asyncio.wait({running, idle}, timeout=10, return_when=asyncio.FIRST_COMPLETED)

@@ -1,0 +1,23 @@
+"""Rows for people, or as one JSON object."""
+
+import json
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+
+def show_rows(what: str, rows: Sequence[dict[str, object]], *, as_json: bool) -> None:
+    """Print rows, all with the same columns."""
+    if as_json:
+        print(json.dumps({what: rows}, default=str))
+        return
+    if not rows:
+        print(f"no {what}")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in rows[0]:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*("-" if cell is None else str(cell) for cell in row.values()))
+    Console().print(table, markup=False)

@@ -24,7 +24,17 @@ from numpy.typing import NDArray
 from schemas.batches import Source
 from schemas.envelopes import decode_labels
 from schemas.errors import Invalid
-from schemas.watched_rows import Column, WatchedRows, narrow, packed, read, starts_of, unpacked
+from schemas.watched_rows import (
+    Column,
+    Integers,
+    WatchedRows,
+    column_of,
+    narrow,
+    packed,
+    read,
+    starts_of,
+    unpacked,
+)
 
 MAX_SIZE = 64 << 20
 """Of a record, decompressed; ingest makes them far smaller."""
@@ -70,7 +80,6 @@ class Header:
     end: int
     newest: int | None
     part: int = 0
-    parts: int = 1
 
     @property
     def place(self) -> Place:
@@ -118,6 +127,17 @@ def encode(header: Header, entries: Sequence[bytes], rows: WatchedRows) -> bytes
     """
     starts = starts_of(rows.series)
     index = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(rows)))
+    return record(header, rows.series[starts], entries, index, packed(rows, (0, len(rows)))[0])
+
+
+def record(
+    header: Header,
+    ids: Integers,
+    entries: Sequence[bytes],
+    index: Integers,
+    columns: Sequence[Column],
+) -> bytes:
+    """A record's value, of columns that are `packed` already. `index` gives each row's place in `ids`."""
     body = _encode(
         _Body(
             *header.source,
@@ -126,11 +146,10 @@ def encode(header: Header, entries: Sequence[bytes], rows: WatchedRows) -> bytes
             header.end,
             header.newest,
             header.part,
-            header.parts,
-            rows.series[starts].astype("<i8").tobytes(),
+            ids.astype("<i8").tobytes(),
             b"\xdd" + len(entries).to_bytes(4, "big") + b"".join(entries),
-            narrow(index),
-            packed(rows),
+            column_of(narrow(index)),
+            columns,
         )
     )
     return len(body).to_bytes(4, "little") + cast("bytes", _ZSTD.compress(body, asbytes=True))
@@ -154,7 +173,6 @@ def decode(value: bytes) -> Watched:
         body.end,
         body.newest,
         body.part,
-        body.parts,
     )
     return Watched(header, ids, rows, body.dictionary)
 
@@ -167,14 +185,13 @@ class _Body(msgspec.Struct, array_like=True, gc=False):
     end: int
     newest: int | None
     part: int
-    parts: int
     ids: bytes
     """i8: of the series, ascending."""
     dictionary: bytes
     """msgpack: of each series [tenant (16 bytes), name, labels (JSON)]."""
     index: Column
     """Of each row, its series' place in ids."""
-    columns: list[Column]
+    columns: Sequence[Column]
     """See `schemas.watched_rows`."""
 
 

@@ -40,7 +40,8 @@ class Watchlist:
         self._rules: defaultdict[tuple[UUID, str], list[WatchedRule]] = defaultdict(list)
         for rule in rules:
             self._rules[rule.tenant_id, rule.metric].append(rule)
-        self._partitions = partitions
+        self.count = partitions
+        """Partitions of the watched topic."""
         self.partitions = sorted({self._partition(*metric) for metric in self._rules})
         """Those of the watched topic that any rule is in."""
 
@@ -72,4 +73,4 @@ class Watchlist:
                 yield Watch(one.series_id, entry(one), self._partition(*metric), is_kept)
 
     def _partition(self, tenant_id: UUID, metric: str) -> int:
-        return partition_of(tenant_id, metric=metric, partitions=self._partitions)
+        return partition_of(tenant_id, metric=metric, partitions=self.count)

@@ -1,7 +1,8 @@
 """Turns the stored rows of a batch into records for the watched topic. Numbers only, no client."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -9,8 +10,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from schemas.batches import Batch, Rows, Source
-from schemas.watched import Header, encode
-from schemas.watched_rows import Floats, Integers, WatchedRows, starts_of
+from schemas.watched import Header, encode, record
+from schemas.watched_rows import Floats, Integers, WatchedRows, packed, starts_of
 from sinks.watched import Lane, Parcel
 from stream.core.reduction import reduced
 from stream.ingest.decode import is_import
@@ -76,14 +77,13 @@ def parcels(batch: Batch, samples: Rows, points: Rows, making: Making) -> list[P
     )
     sources = list(batch.claims)
     newest = dict(zip(sources, _newest(every, len(sources), making.now), strict=True))
-    lanes = {lane: _NO_ROWS for lane in making.silent if newest[lane.source] is not None}
-    for (position, partition), rows in _watched(every, making.known).items():
-        lanes[Lane(sources[position], partition)] = rows
-    return [
-        parcel
-        for lane, rows in lanes.items()
-        for parcel in _of_lane(batch, lane, rows, newest[lane.source], making)
-    ]
+    found = list(_of_rows(batch, _watched(every, making.known), newest, making))
+    heard = {parcel.lane for parcel in found}
+    for lane in making.silent:
+        if newest[lane.source] is not None and lane not in heard:
+            header = _header(batch, lane, newest[lane.source], making)
+            found.append(Parcel(lane, header.place, encode(header, (), _NO_ROWS)))
+    return found
 
 
 def _columns(rows: Rows, values: Floats, of_record: Integers) -> _Samples:
@@ -127,63 +127,63 @@ def _newest(every: _Samples, sources: int, now: int) -> list[int | None]:
     return [min(int(ts.max()), now) if len(ts) else None for ts in times]
 
 
-def _watched(every: _Samples, known: Known) -> dict[tuple[int, int], WatchedRows]:
-    """Rows of the watched series, by place of their source and partition of the watched topic.
-
-    In place of a series stands the place of its watch.
-    """
+def _watched(every: _Samples, known: Known) -> WatchedRows:
+    """Rows of the watched series. In place of a series stand source, partition and watch in one number."""
     starts = starts_of(every.series)
     at = np.repeat(known.places(every.series[starts]), np.diff(starts, append=len(every.series)))
     mask = (at >= 0) & ~np.isnan(every.values)
     if not mask.any():
-        return {}
+        return _NO_ROWS
     if not mask.all():
         every, at = every.where(mask), at[mask]
-    partition = known.partitions[at]
-    width = int(partition.max()) + 1
-    lane = every.source * width + partition
+    lane = every.source * known.watchlist.count + known.partitions[at]
     # As narrow as can be: a stable sort of these goes by the bytes, and leaves each lane in order.
     order = np.argsort(lane.astype(np.min_scalar_type(int(lane.max()))), kind="stable")
     key = ((lane << _PLACE_BITS) + at)[order]
     keep = known.keep[at][order] if known.keep.any() else None
-    rows = reduced(key, every.ts[order], every.values[order], keep)
-    lanes = rows.series >> _PLACE_BITS
-    cuts = starts_of(lanes).tolist()
-    rows = replace(rows, series=rows.series & ((1 << _PLACE_BITS) - 1))
-    return {
-        divmod(int(lanes[first]), width): part
-        for first, part in zip(cuts, rows.parts([*cuts, len(rows)]), strict=True)
-    }
+    return reduced(key, every.ts[order], every.values[order], keep)
 
 
-def _of_lane(
-    batch: Batch, lane: Lane, rows: WatchedRows, newest: int | None, making: Making
+def _of_rows(
+    batch: Batch, rows: WatchedRows, newest: Mapping[Source, int | None], making: Making
 ) -> Iterator[Parcel]:
-    """The records of one lane."""
-    claim, epoch, known = batch.claims[lane.source], making.epochs[lane.source], making.known
-    parts = rows.parts(_cuts(rows, known))
-    for part, some in enumerate(parts):
-        last = part == len(parts) - 1
-        header = Header(
-            lane.source,
-            epoch,
-            claim.start,
-            claim.end,
-            newest if last else None,
-            part,
-            len(parts),
-        )
-        entries = known.entries[some.series[starts_of(some.series)]].tolist()
-        payload = encode(header, entries, replace(some, series=known.series[some.series]))
-        yield Parcel(lane, header.place, payload)
-
-
-def _cuts(rows: WatchedRows, known: Known) -> list[int]:
-    """Where the parts begin, and where the last one ends."""
-    size = _ROW_BYTES + _VALUE_BYTES * rows.exact_of + _CLASS_BYTES * rows.classes_of
+    """The records of rows as `_watched` gives them."""
+    known, sources = making.known, list(batch.claims)
     starts = starts_of(rows.series)
-    size[starts] += known.sizes[rows.series[starts]]
-    if size.sum() < PART_BYTES:
-        return [0, len(rows)]
-    parts = np.cumsum(size) // PART_BYTES
-    return [0, *(np.flatnonzero(np.diff(parts)) + 1).tolist(), len(rows)]
+    places = rows.series[starts] & ((1 << _PLACE_BITS) - 1)
+    index = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(rows)))
+    ids, entries = known.series[places], known.entries[places]
+    lanes = rows.series >> _PLACE_BITS
+    size = _ROW_BYTES + _VALUE_BYTES * rows.exact_of + _CLASS_BYTES * rows.classes_of
+    size[starts] += known.sizes[places]
+    cuts = [*_cuts(lanes, size), len(rows)]
+    columns = packed(rows, cuts)
+    part = 0
+    for i, (first, end) in enumerate(pairwise(cuts)):
+        source, partition = divmod(int(lanes[first]), known.watchlist.count)
+        lane = Lane(sources[source], partition)
+        last = end == len(rows) or lanes[end] != lanes[first]
+        header = _header(batch, lane, newest[lane.source] if last else None, making, part)
+        begin, until = index[first], index[end - 1] + 1
+        payload = record(
+            header,
+            ids[begin:until],
+            entries[begin:until].tolist(),
+            index[first:end] - begin,
+            columns[i],
+        )
+        yield Parcel(lane, header.place, payload)
+        part = 0 if last else part + 1
+
+
+def _header(batch: Batch, lane: Lane, newest: int | None, making: Making, part: int = 0) -> Header:
+    claim = batch.claims[lane.source]
+    return Header(lane.source, making.epochs[lane.source], claim.start, claim.end, newest, part)
+
+
+def _cuts(lanes: Integers, size: Integers) -> Integers:
+    """Where a lane begins, or what a record holds is full."""
+    starts = starts_of(lanes)
+    before = np.cumsum(size) - size
+    full = (before - np.repeat(before[starts], np.diff(starts, append=len(lanes)))) // PART_BYTES
+    return starts_of((lanes << 16) + full) if full.any() else starts

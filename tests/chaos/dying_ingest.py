@@ -6,12 +6,12 @@ METRICS, with commas between, are watched; p- before one keeps its values. It is
 so many commits that posted something. The rest is the environment's, as for `headrace ingest`.
 """
 
-import asyncio
 import os
 import signal
 import sys
 from collections.abc import Sequence
 
+import uvloop
 from prometheus_client import CollectorRegistry
 
 from deploy.ingest import IngestConfig, ingesting
@@ -72,4 +72,4 @@ if __name__ == "__main__":
     _, names, *commits, _, at = sys.argv
     if commits:
         _die_after(int(commits[0]))
-    asyncio.run(_run(int(at), names.split(",")))
+    uvloop.run(_run(int(at), [name for name in names.split(",") if name]))

@@ -18,7 +18,7 @@ from schemas.watched_rows import EXACT, SLOT, WatchedRows, class_of, value_of
 from stream.core.reduction import reduced
 
 TENANT = UUID("00000000-0000-0000-0000-000000000001")
-HEADER = Header(Source("metrics.samples.v1", 3), 1, 100, 220, 1_760_000_000_000_000, 1, 2)
+HEADER = Header(Source("metrics.samples.v1", 3), 1, 100, 220, 1_760_000_000_000_000, 1)
 VALUES = st.floats(-MAX_MAGNITUDE, MAX_MAGNITUDE) | st.integers(-20, 20).map(float)
 SAMPLES = st.lists(
     st.tuples(st.integers(1, 4), st.integers(-3 * SLOT, 3 * SLOT), VALUES),

@@ -34,6 +34,7 @@ export const options = {
   tags: { suite: 'smoke', team: 'none' },
   thresholds: {
     http_req_failed: ['rate<0.01'],
+    ...(__ENV.REQUESTS ? { http_reqs: [__ENV.REQUESTS] } : {}),
     'http_req_duration{name:list}': [{ threshold: 'avg<60000', abortOnFail: true }],
   },
 };

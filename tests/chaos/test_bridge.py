@@ -10,23 +10,31 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
+import numpy as np
 import pytest
 from aiokafka import ConsumerRecord
+from prometheus_client import CollectorRegistry
 
 from producers.k6.folder import is_idle, unfinished
 from producers.k6.run import resume_run
 from producers.topics import create_topics
 from schemas.envelopes import decode_numeric
-from schemas.runs import RunFinished, RunStarted
+from schemas.runs import RunAborted, RunFinished, RunStarted
 from schemas.timestamps import column
 from schemas.topics import Topics
+from sinks.database import connect_pool
 from sinks.keys import Tenants
+from sinks.runs import RunStore
 from tests.brokers import private_broker
 from tests.ingestion import Bench as Ingestion
 from tests.k6_runs import Bench, serving_site, stored, until, written
 from tests.processes import headrace
+from workflows.metrics import Metrics
+from workflows.post_test.activities import PostTestActivities
+from workflows.post_test.types import PostTest
 
 PAUSE = 18.0
 """Seconds: longer than a producer's request timeout, so that it has to retry what is in flight."""
@@ -120,10 +128,12 @@ async def test_a_bridge_killed_again_and_again_costs_nothing(
 async def test_three_bridges_share_a_run_and_one_is_killed(
     run: Bench, bench: Ingestion, site: str, start: Start
 ) -> None:
-    """Each runner's points are its own k6's, each once, in Kafka and in the database; one execution."""
+    """Points are each once in Kafka and in the database; what no runner reached alone, the run did."""
     execution_id = uuid4()
     truths = {name: run.folder / f"{name}.json" for name in ("a", "b", "c")}
-    arguments = run.config("-e", f"URL={site}", "--duration", "8s", "--rps", "150").arguments[3:]
+    arguments = run.config(
+        *("-e", f"URL={site}", "-e", "REQUESTS=count>2000", "--duration", "8s", "--rps", "150")
+    ).arguments[3:]
     bridges = {
         name: start(
             *("run", "--runner", name, "--execution-id", str(execution_id), "--runners", "3"),
@@ -161,6 +171,47 @@ async def test_three_bridges_share_a_run_and_one_is_killed(
             sum(part.points for part in one.sent)
             == written(truths[one.runner].read_bytes()).total()
         )
+    await _judged(bench, execution_id, events, stored(records))
+
+
+async def _judged(
+    bench: Ingestion,
+    execution_id: UUID,
+    events: list[RunStarted | RunFinished | RunAborted],
+    points: "Counter[tuple[Any, ...]]",
+) -> None:
+    """Aggregates and verdict are those of all runners' points."""
+    pool = await connect_pool(bench.dsn, role="headrace_writer", application="test")
+    async with pool:
+        runs = RunStore(pool)
+        states = [await runs.record(event) for event in events]
+        assert states[-1] == "aggregating"
+        assert "aggregating" not in states[:-1]
+        steps = PostTestActivities(runs, Metrics(CollectorRegistry()))
+        asked = PostTest(execution_id, f"{bench.topics.prefix}ingest")
+        await runs.aggregate(execution_id)
+        assert await steps.evaluate(asked) == "failed"
+    row = await bench.pool.fetchrow(
+        "SELECT r.thresholds, a.n, a.p95 FROM runs r JOIN k6_aggregates a USING (execution_id) "
+        "WHERE execution_id = $1 AND a.kind = 'summary' AND a.metric = 'http_req_duration'",
+        execution_id,
+    )
+    values = sorted(
+        value
+        for (name, value, *_), n in points.items()
+        if name == "http_req_duration"
+        for _ in range(n)
+    )
+    assert row["n"] == len(values)
+    assert row["p95"] == pytest.approx(np.percentile(values, 95), rel=1e-9)
+    judged = {one["metric"]: one for one in json.loads(row["thresholds"])}
+    assert judged["http_reqs"]["observed"] == len(values) > 2000
+    assert (judged["http_reqs"]["passed"], judged["http_reqs"]["k6_passed"]) == (True, False)
+    assert judged["http_req_failed"]["observed"] == pytest.approx(
+        sum(n for (name, value, *_), n in points.items() if name == "http_req_failed" and value)
+        / len(values)
+    )
+    assert not judged["http_req_failed"]["passed"]
 
 
 async def test_at_its_limit_the_test_ends_and_nothing_is_lost(run: Bench, site: str) -> None:

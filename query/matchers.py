@@ -1,30 +1,23 @@
-"""Tries matchers of labels on series, within what one request may cost."""
+"""Label matchers of a request: what is too much work for one is the request's error."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from query.problems import bad_parameter
+from schemas import matchers
 from schemas.matchers import Matcher
 
 MAX_WORK = 500_000_000
 """Characters of values times the size of the patterns: a fraction of a second."""
 
 
-def matching(matchers: Sequence[Matcher], labels: Sequence[dict[str, str]]) -> list[bool]:
+def matching(asked: Sequence[Matcher], labels: Sequence[Mapping[str, str]]) -> list[bool]:
     """Whether each of these label sets satisfies all matchers.
 
     Raises a validation error when that is too much work for one request.
     """
-    found = [True] * len(labels)
-    work = 0
-    for matcher in matchers:
-        values = [one.get(matcher.key, "") for one in labels]
-        distinct = set(values)
-        work += matcher.cost(distinct)
-        if work > MAX_WORK:
-            raise bad_parameter(
-                "match",
-                f"{matcher.key}{matcher.operator}… is too much work: narrow with label, or simplify",
-            )
-        accepted = matcher.accepted(distinct)
-        found = [was and value in accepted for was, value in zip(found, values, strict=True)]
-    return found
+    try:
+        return matchers.matching(asked, labels, most_work=MAX_WORK)
+    except matchers.TooMuchWork as error:
+        raise bad_parameter(
+            "match", f"{error} is too much work: narrow with label, or simplify"
+        ) from error

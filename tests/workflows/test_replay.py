@@ -7,6 +7,7 @@ from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 
 from workflows.maintenance.workflow import MaintenanceWorkflow
+from workflows.notify.workflow import NotifyWorkflow
 from workflows.post_test.workflow import PostTestWorkflow
 from workflows.settle_run.workflow import SettleRunWorkflow
 
@@ -16,7 +17,7 @@ HISTORIES = sorted(Path(__file__).with_name("histories").glob("*.json"))
 @pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
 async def test_saved_histories_replay(path: Path) -> None:
     """The code issues the commands of a real history; a change that breaks this needs `patched()`."""
-    workflows = [PostTestWorkflow, SettleRunWorkflow, MaintenanceWorkflow]
+    workflows = [PostTestWorkflow, SettleRunWorkflow, MaintenanceWorkflow, NotifyWorkflow]
     await Replayer(workflows=workflows).replay_workflow(_read(path))
 
 
@@ -29,6 +30,8 @@ def test_there_are_histories() -> None:
         "maintenance_failed",
         "settle_run_settled",
         "settle_run_goes_on",
+        "notify_told",
+        "notify_silenced_continued",
     }
 
 

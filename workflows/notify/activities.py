@@ -7,6 +7,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from schemas.errors import Invalid, Temporary
+from workflows.heartbeats import beating
 from workflows.metrics import Metrics
 from workflows.notify.notices import Item, Notice
 from workflows.notify.planning import plan
@@ -32,6 +33,10 @@ class NotifyActivities:
     @activity.defn(name="notify_flush")
     async def flush(self, task: NotifyGroup) -> Flushed:
         """Tell the group's receiver what it does not know yet."""
+        async with beating():
+            return await self._flush(task)
+
+    async def _flush(self, task: NotifyGroup) -> Flushed:
         group = task.group
         standing = await self._notifying.standing(group)
         receiver = standing.settings.receiver(group.receiver) if standing.settings else None

@@ -1,5 +1,6 @@
 """The one activity of a group's workflow. It may run again at any time: what it did not note, it tells again."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
@@ -44,7 +45,8 @@ class NotifyActivities:
             await self._notifying.dissolve(group)
             left = await self._notifying.left(group)
             return Flushed(told=0, more=False, left=left, rest=task.wait, check_in=task.wait)
-        planned = plan(standing, receiver)
+        # In a thread: what a tenant's expressions cost is no other tenant's time.
+        planned = await asyncio.to_thread(plan, standing, receiver)
         if planned.tell:
             notice = Notice(
                 group,

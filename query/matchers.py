@@ -1,4 +1,4 @@
-"""Tries matchers of labels on series, within what one request may cost."""
+"""Label matchers of a request: what is too much work for one is the request's error."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,12 +15,9 @@ def matching(asked: Sequence[Matcher], labels: Sequence[Mapping[str, str]]) -> l
 
     Raises a validation error when that is too much work for one request.
     """
-    work = 0
-    for matcher in asked:
-        work += matcher.cost({one.get(matcher.key, "") for one in labels})
-        if work > MAX_WORK:
-            raise bad_parameter(
-                "match",
-                f"{matcher.key}{matcher.operator}… is too much work: narrow with label, or simplify",
-            )
-    return matchers.matching(asked, labels)
+    try:
+        return matchers.matching(asked, labels, most_work=MAX_WORK)
+    except matchers.TooMuchWork as error:
+        raise bad_parameter(
+            "match", f"{error} is too much work: narrow with label, or simplify"
+        ) from error

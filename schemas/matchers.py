@@ -1,9 +1,10 @@
 """Matchers of labels, as Prometheus has them: `host=a`, `host!=a`, `host=~web.*`, `host!~web.*`.
 
 A regular expression must match all of a value. It runs in RE2, which takes time in proportion to
-the text whatever the pattern is; how much that is at the most, `cost` says beforehand.
+the text whatever the pattern is; what a pattern and the values come to is bounded as well.
 """
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -41,12 +42,6 @@ class Matcher:
         """Whether the value is a regular expression."""
         return self.operator in {"=~", "!~"}
 
-    def cost(self, values: Iterable[str]) -> int:
-        """What trying an expression on these values takes: characters times the size of the pattern."""
-        if not self.is_expression:
-            return 0
-        return (len(self.value) + 1) * _repetitions(self.value) * sum(map(len, values))
-
     def accepted(self, values: Iterable[str]) -> frozenset[str]:
         """Those of the values that match."""
         if not self.is_expression:
@@ -56,6 +51,13 @@ class Matcher:
         if self.operator == "!~":
             found = pc.invert(found)
         return frozenset(texts.filter(found).to_pylist())
+
+
+class TooMuchWork(Exception):
+    """The patterns are too large for so many values."""
+
+    def __init__(self, matcher: Matcher) -> None:
+        super().__init__(f"{matcher.key}{matcher.operator}…")
 
 
 def parse(text: str) -> Matcher:
@@ -73,12 +75,23 @@ def parse(text: str) -> Matcher:
     return matcher
 
 
-def matching(matchers: Sequence[Matcher], labels: Sequence[Mapping[str, str]]) -> list[bool]:
-    """Whether each of these label sets satisfies all matchers."""
+def matching(
+    matchers: Sequence[Matcher], labels: Sequence[Mapping[str, str]], *, most_work: float = math.inf
+) -> list[bool]:
+    """Whether each of these label sets satisfies all matchers.
+
+    Raises TooMuchWork when that is more than `most_work` characters times the size of patterns.
+    """
     found = [True] * len(labels)
+    work = 0
     for matcher in matchers:
         values = [one.get(matcher.key, "") for one in labels]
-        accepted = matcher.accepted(set(values))
+        distinct = set(values)
+        if matcher.is_expression:
+            work += _size(matcher.value) * sum(map(len, distinct))
+        if work > most_work:
+            raise TooMuchWork(matcher)
+        accepted = matcher.accepted(distinct)
         found = [was and value in accepted for was, value in zip(found, values, strict=True)]
     return found
 
@@ -103,3 +116,7 @@ def _whole(pattern: str) -> str:
 
 def _repetitions(pattern: str) -> int:
     return prod(max(1, int(most or least)) for least, most in _COUNT.findall(pattern))
+
+
+def _size(pattern: str) -> int:
+    return (len(pattern) + 1) * _repetitions(pattern)

@@ -270,9 +270,4 @@ def matches(texts: Sequence[str], labels: Mapping[str, str]) -> bool:
 
 def which_match(texts: Sequence[str], labels: Sequence[Mapping[str, str]]) -> list[bool]:
     """Of each of these label sets, whether all matchers hold."""
-    found = [True] * len(labels)
-    for matcher in map(matchers.parse, texts):
-        values = [one.get(matcher.key, "") for one in labels]
-        accepted = matcher.accepted(set(values))
-        found = [was and value in accepted for was, value in zip(found, values, strict=True)]
-    return found
+    return matchers.matching([matchers.parse(text) for text in texts], labels)

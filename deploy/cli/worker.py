@@ -100,7 +100,8 @@ def run(
 
     After a test: aggregate it, judge its thresholds, delete its raw points. Every minute: refresh the
     rollups, and close runs that nothing was heard of for HEADRACE_RUN_GRACE. Every hour: drop and compact
-    what is old enough (headrace storage). For an alert: carry out its playbook (headrace remediation).
+    what is old enough (headrace storage). Alerts: record what becomes of them, tell who is to be told (headrace
+    notifications), and carry out their playbooks (headrace remediation).
 
     Run one or several; each step is worked on once. Waits for Kafka, the database and Temporal where
     they are away, and goes on where a killed worker left off.

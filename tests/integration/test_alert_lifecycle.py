@@ -1,20 +1,29 @@
 """The worker process and alerts: from transitions in Kafka to what people and receivers see."""
 
 import asyncio
+import contextlib
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import aiohttp
 import pytest
 
 from tests.alerting import SOON, Incident, apply, publish
 from tests.ingestion import Bench
 from tests.kafka_log import records_of
-from tests.processes import headrace
+from tests.processes import free_port, headrace
 from tests.receivers import hook
 from workflows.notify.webhook import signature
 
 pytestmark = pytest.mark.timeout(120)
+
+ALERTMANAGER = os.environ.get("HEADRACE_TEST_ALERTMANAGER") or shutil.which(
+    "prometheus-alertmanager"
+)
+"""The binary of a real one, where there is one: Debian's package of this name, or any that is named."""
 
 
 async def reached(bench: Bench, query: str, expected: Any, *arguments: object) -> None:
@@ -108,3 +117,111 @@ async def test_an_alert_is_told_when_it_fires_gets_worse_and_ends(
     for headers, body in told.requests:
         stamp = headers["X-Headrace-Timestamp"]
         assert headers["X-Headrace-Signature"] == signature("s3cret", stamp, body)
+
+
+async def test_silences_and_inhibitions_hold_news_back(
+    bench: Bench, temporal: str, tmp_path: Path
+) -> None:
+    """Told when the silence is taken back, and when what inhibited is better; ends are told all the same."""
+    quiet, minor, major = (
+        Incident(bench.tenant, labels={"host": host, "dc": "1"}) for host in ("q", "minor", "major")
+    )
+    topic = bench.topics.transitions
+    silence = await bench.pool.fetchval(
+        "INSERT INTO silences (tenant_id, matchers, starts_at, expires_at, author, comment) "
+        "VALUES ($1, '{host=q}', now(), now() + interval '1 hour', 'eve', '') RETURNING silence_id",
+        bench.tenant,
+    )
+    async with hook() as told:
+        await apply(
+            bench.dsn,
+            bench.tenant,
+            receivers=[{"name": "hook", "webhook": {"url": told.url}}],
+            route={"receiver": "hook", **SOON, "group_by": ["host"]},
+            inhibitions=[
+                {"source": ["severity=critical"], "target": ["severity=warning"], "equal": ["dc"]}
+            ],
+        )
+        with headrace("worker", env=worker_env(bench, temporal), log=tmp_path / "log") as worker:
+            await worker.ready()
+            firing = [major.goes("firing", "critical"), minor.goes("firing"), quiet.goes("firing")]
+            await publish(bench.kafka, topic, firing)
+            await told.until(lambda it: len(it.alerts) == 1)
+            # The level goes back to warning: nothing inhibits the other any more.
+            await publish(bench.kafka, topic, [major.goes("firing", "warning")])
+            await told.until(lambda it: len(it.alerts) == 3)
+            assert "q" not in {host for _, host, _ in told.alerts}
+            await bench.pool.execute(
+                "UPDATE silences SET expires_at = now() WHERE silence_id = $1", silence
+            )
+            await told.until(lambda it: len(it.alerts) == 4)
+            await bench.pool.execute("UPDATE silences SET expires_at = now() + interval '1 hour'")
+            ends = [one.goes("resolved") for one in (quiet, minor, major)]
+            await publish(bench.kafka, topic, ends)
+            await reached(bench, "SELECT count(*) FROM notifications", 0)
+    assert told.alerts[0] == ("items-slow", "major", "firing")
+    assert sorted(told.alerts[1:3]) == [
+        ("items-slow", "major", "firing"), ("items-slow", "minor", "firing"),
+    ]  # fmt: skip
+    assert told.alerts[3] == ("items-slow", "q", "firing")
+    assert sorted(told.alerts[4:]) == [
+        ("items-slow", host, "resolved") for host in ("major", "minor", "q")
+    ]
+
+
+@pytest.mark.skipif(ALERTMANAGER is None, reason="no Alertmanager is installed")
+async def test_an_alertmanager_has_the_alerts(bench: Bench, temporal: str, tmp_path: Path) -> None:
+    """A real one: firing alerts are there, with their level; resolved ones are gone."""
+    incident = Incident(bench.tenant, labels={"host": "a", "http.route": "/items"})
+    topic = bench.topics.transitions
+    port = free_port()
+    config = tmp_path / "alertmanager.yml"
+    config.write_text("route: {receiver: none}\nreceivers: [{name: none}]\n")
+    process = await asyncio.create_subprocess_exec(
+        ALERTMANAGER or "",
+        f"--config.file={config}",
+        f"--storage.path={tmp_path / 'data'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--cluster.listen-address=",
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        root = f"http://127.0.0.1:{port}"
+        await apply(
+            bench.dsn,
+            bench.tenant,
+            receivers=[{"name": "am", "alertmanager": {"url": root}}],
+            route={"receiver": "am", **SOON},
+        )
+        with headrace("worker", env=worker_env(bench, temporal), log=tmp_path / "log") as worker:
+            await worker.ready()
+            await publish(bench.kafka, topic, [incident.goes("firing")])
+            await shown(root, [("a", "warning", "/items")])
+            await publish(bench.kafka, topic, [incident.goes("firing", "critical")])
+            await shown(root, [("a", "critical", "/items")])
+            await publish(bench.kafka, topic, [incident.goes("resolved", "critical")])
+            await shown(root, [])
+        assert process.returncode is None
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        await process.wait()
+
+
+async def shown(root: str, expected: list[tuple[str, str, str]]) -> None:
+    """Wait until an Alertmanager shows these alerts, by host, severity and route, and no others."""
+    found: object = None
+    async with aiohttp.ClientSession() as http:
+        for _ in range(600):
+            try:
+                async with http.get(f"{root}/api/v2/alerts") as answer:
+                    labels = [one["labels"] for one in await answer.json()]
+            except aiohttp.ClientError:
+                labels = [{}]
+            found = [
+                (one.get("host"), one.get("severity"), one.get("http_route")) for one in labels
+            ]
+            if found == expected:
+                return
+            await asyncio.sleep(0.1)
+    raise AssertionError(f"{found}, not {expected}")

@@ -11,6 +11,7 @@ from temporalio.worker import Replayer
 
 from tests.workflows.hasty import Hasty
 from workflows.maintenance.workflow import MaintenanceWorkflow
+from workflows.notify.workflow import NotifyWorkflow
 from workflows.post_test.workflow import PostTestWorkflow
 from workflows.remediation.workflow import RemediationWorkflow
 from workflows.settle_run.workflow import SettleRunWorkflow
@@ -21,6 +22,7 @@ WORKFLOWS: Sequence[type] = (
     SettleRunWorkflow,
     MaintenanceWorkflow,
     RemediationWorkflow,
+    NotifyWorkflow,
 )
 
 _LESSON = """
@@ -74,6 +76,8 @@ def test_there_are_histories() -> None:
         "remediation_unresolved",
         "remediation_followed",
         "remediation_continued",
+        "notify_told",
+        "notify_silenced_continued",
     }
 
 

@@ -1,5 +1,6 @@
 """The one activity of a group's workflow. It may run again at any time: what it did not note, it tells again."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
@@ -7,6 +8,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from schemas.errors import Invalid, Temporary
+from workflows.heartbeats import beating
 from workflows.metrics import Metrics
 from workflows.notify.notices import Item, Notice
 from workflows.notify.planning import plan
@@ -32,6 +34,10 @@ class NotifyActivities:
     @activity.defn(name="notify_flush")
     async def flush(self, task: NotifyGroup) -> Flushed:
         """Tell the group's receiver what it does not know yet."""
+        async with beating():
+            return await self._flush(task)
+
+    async def _flush(self, task: NotifyGroup) -> Flushed:
         group = task.group
         standing = await self._notifying.standing(group)
         receiver = standing.settings.receiver(group.receiver) if standing.settings else None
@@ -39,7 +45,8 @@ class NotifyActivities:
             await self._notifying.dissolve(group)
             left = await self._notifying.left(group)
             return Flushed(told=0, more=False, left=left, rest=task.wait, check_in=task.wait)
-        planned = plan(standing, receiver)
+        # In a thread: what a tenant's expressions cost is no other tenant's time.
+        planned = await asyncio.to_thread(plan, standing, receiver)
         if planned.tell:
             notice = Notice(
                 group,

@@ -3,6 +3,7 @@
 The server's address is checked as those of HTTP requests are; the one that was checked is connected to.
 """
 
+import logging
 import smtplib
 import socket
 import ssl
@@ -13,6 +14,8 @@ from schemas.errors import Invalid, Temporary
 from schemas.notifications import Email
 from workflows.addresses import Allowed
 from workflows.notify.notices import Notice, told
+
+_log = logging.getLogger(__name__)
 
 _TIMEOUT = 10.0
 """Seconds for each step of the conversation."""
@@ -48,23 +51,17 @@ def send(
                 server.login(receiver.username, password)
             refused = server.send_message(mail)
     except smtplib.SMTPResponseException as error:
-        said = (
-            error.smtp_error
-            if isinstance(error.smtp_error, str)
-            else error.smtp_error.decode(errors="replace")
-        )
-        text = f"{receiver.host} refuses the mail: {error.smtp_code} {said[:200]}"
-        raise (
-            Invalid("refused", text) if error.smtp_code >= _REFUSED else Temporary(text)
-        ) from None
+        text = f"{receiver.host} refuses the mail: {error.smtp_code} {error.smtp_error!r:.200}"
+        if error.smtp_code >= _REFUSED:
+            raise Invalid("refused", text) from None
+        raise Temporary(text) from None
     except (smtplib.SMTPException, OSError) as error:
         raise Temporary(
             f"{receiver.host}:{receiver.port} does not take the mail: {error!s:.200}"
         ) from None
     if refused:
-        raise Invalid(
-            "refused", f"{receiver.host} refuses to deliver to {', '.join(sorted(refused))}."
-        )
+        # The others have it, and would have it again.
+        _log.warning("%s refuses to deliver to %s", receiver.host, ", ".join(sorted(refused)))
 
 
 def _connect(receiver: Email, allowed: Allowed, tls: ssl.SSLContext) -> smtplib.SMTP:
@@ -88,4 +85,10 @@ def _open(host: str, port: int, timeout: float, allowed: Allowed) -> socket.sock
             raise Invalid(
                 "forbidden_address", f"{refusal}: HEADRACE_OUTGOING_ALLOW has what may be reached."
             )
-    return socket.create_connection((str(found[0][4][0]), port), timeout)
+    failed = OSError(f"{host} has no address")
+    for *_, address in found:
+        try:
+            return socket.create_connection((str(address[0]), port), timeout)
+        except OSError as error:
+            failed = error
+    raise failed

@@ -19,6 +19,8 @@ class NotifyGroup:
     receiver: str
     key: str
     wait: float
+    flushes: int = 500
+    """In one run: a history is replayed whole."""
 
     @property
     def group(self) -> Group:

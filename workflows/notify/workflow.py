@@ -8,12 +8,14 @@ from temporalio.common import RetryPolicy
 from temporalio.workflow import ActivityConfig
 
 with workflow.unsafe.imports_passed_through():
+    from workflows.heartbeats import TIMEOUT
     from workflows.notify.activities import NotifyActivities as Do
     from workflows.notify.types import Flushed, NotifyGroup
 
 _FLUSH: ActivityConfig = {
     # A few statements, and one conversation of some tens of seconds at the most.
     "start_to_close_timeout": timedelta(minutes=2),
+    "heartbeat_timeout": TIMEOUT,
     # For ever: each attempt tells what is true by then, and one that finds nothing left to tell succeeds.
     "retry_policy": RetryPolicy(
         initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=1)
@@ -37,14 +39,13 @@ class NotifyWorkflow:
     async def run(self, group: NotifyGroup) -> None:
         """Tell the group's receiver, again and again."""
         await workflow.sleep(group.wait)
-        while True:
+        for _ in range(group.flushes):
             self._woken = False
             flushed = await workflow.execute_activity_method(Do.flush, group, **_FLUSH)
             if not flushed.left and not self._woken:
                 return
             await self._rest(flushed)
-            if workflow.info().is_continue_as_new_suggested():
-                workflow.continue_as_new(replace(group, wait=0.0))
+        workflow.continue_as_new(replace(group, wait=0.0))
 
     async def _rest(self, flushed: Flushed) -> None:
         """Until the next flush: no news before the receiver's rest is over, nothing later than asked."""

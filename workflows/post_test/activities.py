@@ -1,21 +1,17 @@
 """The steps of the post-test workflow. Each may run again at any time and ends in the same rows."""
 
-import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from schemas.thresholds import Statistics, fractions
 from sinks.runs import Behind
+from workflows.heartbeats import beating
 from workflows.metrics import Metrics
 from workflows.post_test.types import PostTest, Runs, Verdict
 from workflows.post_test.verdicts import declared, duration, judge, mismatches, question, verdict
-
-_BEAT = 5.0
-"""Seconds between heartbeats: a third of the workflow's heartbeat timeout."""
 
 
 class PostTestActivities:
@@ -48,7 +44,7 @@ class PostTestActivities:
     async def aggregate(self, task: PostTest) -> int:
         """Compute the aggregates; return the number of their rows."""
         began = time.monotonic()
-        async with _beating():
+        async with beating():
             rows = await self._runs.aggregate(task.execution_id)
         self._metrics.aggregate_seconds.observe(time.monotonic() - began)
         self._metrics.aggregate_rows.inc(rows)
@@ -57,7 +53,7 @@ class PostTestActivities:
     @activity.defn
     async def evaluate(self, task: PostTest) -> Verdict:
         """Evaluate and store the thresholds; return the run's verdict."""
-        async with _beating():
+        async with beating():
             run = await self._runs.load(task.execution_id)
             if run.raw_deleted:
                 return verdict(run, run.judgements)
@@ -81,7 +77,7 @@ class PostTestActivities:
     @activity.defn
     async def verify(self, task: PostTest) -> list[str]:
         """Compare what was sent with what was stored and summarised; return what does not agree."""
-        async with _beating():
+        async with beating():
             run = await self._runs.load(task.execution_id)
             if run.raw_deleted:
                 return []
@@ -93,7 +89,7 @@ class PostTestActivities:
     @activity.defn
     async def clean_up(self, task: PostTest) -> None:
         """Delete the raw points."""
-        async with _beating():
+        async with beating():
             await self._runs.clean_up(task.execution_id)
 
     @activity.defn
@@ -112,19 +108,3 @@ def still_behind(behind: Sequence[Behind]) -> None:
             type="IngestBehind",
             category=ApplicationErrorCategory.BENIGN,
         )
-
-
-@contextlib.asynccontextmanager
-async def _beating() -> AsyncIterator[None]:
-    """Tell Temporal that the worker lives, so that a long statement of a dead one is noticed soon."""
-
-    async def beat() -> None:
-        while True:
-            activity.heartbeat()
-            await asyncio.sleep(_BEAT)
-
-    task = asyncio.create_task(beat())
-    try:
-        yield
-    finally:
-        task.cancel()

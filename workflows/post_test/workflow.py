@@ -10,6 +10,7 @@ from temporalio.workflow import ActivityConfig
 
 with workflow.unsafe.imports_passed_through():
     from sinks.runs import CountsDisagreeError
+    from workflows.heartbeats import TIMEOUT
     from workflows.post_test.activities import PostTestActivities as Do
     from workflows.post_test.types import Outcome, PostTest, Progress, Verdict
 
@@ -39,8 +40,7 @@ _SHORT: ActivityConfig = {
 _LONG: ActivityConfig = {
     # Reads every point of the run: 10 million take half a minute.
     "start_to_close_timeout": timedelta(hours=1),
-    # After this the step of a killed worker goes to another.
-    "heartbeat_timeout": timedelta(seconds=15),
+    "heartbeat_timeout": TIMEOUT,
     "retry_policy": _RETRY,
 }
 # Counts are settled when ingest has passed the run. Should something else still be writing, this is

@@ -12,7 +12,7 @@ from tests.ingestion import Bench
 from tests.processes import headrace
 from tests.watched import heard, published, told
 
-RULES = {
+RULES: dict[str, dict[str, object]] = {
     "slow": {"metric": "latency", "match": ("host=~a.*",), "function": "p95", "window": "30s"},
     "hot": {"metric": "heat", "function": "value"},
 }
@@ -50,7 +50,7 @@ async def test_a_rule_is_followed_within_two_seconds_of_its_change(
     bench: Bench, tmp_path: Path
 ) -> None:
     """Without a restart; what no rule watches stays where it is."""
-    book = RuleBook(bench.pool, "test")
+    book = RuleBook(bench.pool, bench.tenant)
     await book.apply([rule("slow")], prune=False, dry_run=False)
     with headrace("ingest", env=bench.env(), log=tmp_path / "log"):
         await produce(bench)

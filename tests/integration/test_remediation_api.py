@@ -26,12 +26,15 @@ async def put(site: Site, name: str, body: Any) -> Any:
 
 async def test_every_named_query_is_valid_sql(database: str) -> None:
     """Each query of the stores can be prepared by the role that runs it."""
-    async with serving(database) as site, site.admin.acquire() as connection:
-        async with connection.transaction():
-            await connection.execute("SET LOCAL ROLE headrace_writer")
-            for file in ("playbooks.sql", "remediations.sql"):
-                for query in load("sinks.sql", file).values():
-                    await connection.prepare(query)
+    async with (
+        serving(database) as site,
+        site.admin.acquire() as connection,
+        connection.transaction(),
+    ):
+        await connection.execute("SET LOCAL ROLE headrace_writer")
+        for file in ("playbooks.sql", "remediations.sql"):
+            for query in load("sinks.sql", file).values():
+                await connection.prepare(query)
 
 
 async def test_playbooks_are_kept_in_versions(database: str) -> None:
@@ -101,7 +104,9 @@ async def test_a_remediation_is_shown_with_its_trail(database: str) -> None:
         seen = []
         cursor = None
         while True:
-            asked = {"limit": 3} if cursor is None else {"limit": 3, "cursor": cursor}
+            asked: dict[str, Any] = (
+                {"limit": 3} if cursor is None else {"limit": 3, "cursor": cursor}
+            )
             page = (await site.get(REMEDIATIONS, **asked)).json()
             seen += page["remediations"]
             cursor = page["next_cursor"]

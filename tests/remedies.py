@@ -216,6 +216,7 @@ class Ward:
                 row = await self.pool.fetchrow(query, self.tenant, episode)
                 if row is not None and row["state"] in states:
                     return row
+                assert row is None or row["ended_at"] is None, (row["state"], row["reason"])
                 await asyncio.sleep(0.02)
 
     async def trail(self, remediation: UUID) -> list[tuple[str, str, int, str]]:

@@ -5,7 +5,8 @@ import contextlib
 import os
 import pwd
 import signal
-from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
+import subprocess
+from asyncio import StreamReader, StreamReaderProtocol
 from collections.abc import Sequence
 from typing import TypedDict
 
@@ -32,24 +33,18 @@ async def run_command(argv: Sequence[str], user: str, seconds: float) -> str:
         Temporary: it took longer than `seconds`. It was killed, with all that it had started.
     """
     try:
-        process = await asyncio.create_subprocess_exec(
-            *argv,
-            stdin=DEVNULL,
-            stdout=PIPE,
-            stderr=STDOUT,
-            cwd="/",
-            env=_ENVIRONMENT,
-            start_new_session=True,
-            **_account(user),
-        )
+        # Not asyncio's own: that of uvloop knows no users.
+        process = await asyncio.to_thread(_start, argv, _account(user))
     except (OSError, ValueError) as error:
         raise Invalid("bad_command", f"{argv[0]} can't be run: {error}") from error
-    kept = bytearray()
-    reading = asyncio.create_task(_read(process, kept))
+    kept, output = bytearray(), StreamReader()
+    pipe, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: StreamReaderProtocol(output), process.stdout
+    )
+    reading = asyncio.create_task(_read(output, kept))
     try:
-        async with asyncio.timeout(seconds):
-            status = await process.wait()
-    except TimeoutError as error:
+        status = await asyncio.to_thread(process.wait, seconds)
+    except subprocess.TimeoutExpired as error:
         raise Temporary(f"{argv[0]} was killed after {seconds:g} s. {_shown(kept)}") from error
     finally:
         # What it left in the background must not outlive the step, nor keep its pipe open.
@@ -58,9 +53,24 @@ async def run_command(argv: Sequence[str], user: str, seconds: float) -> str:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_DRAIN):
                 await reading
+        pipe.close()
+        process.wait()
     if status != 0:
         raise Invalid("command_failed", f"{argv[0]} ended with status {status}. {_shown(kept)}")
     return _shown(kept)
+
+
+def _start(argv: Sequence[str], account: _Account) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        cwd="/",
+        env=_ENVIRONMENT,
+        start_new_session=True,
+        **account,
+    )
 
 
 def _account(name: str) -> _Account:
@@ -73,10 +83,8 @@ def _account(name: str) -> _Account:
     return {"user": found.pw_uid, "group": found.pw_gid, "extra_groups": []}
 
 
-async def _read(process: Process, kept: bytearray) -> None:
-    if process.stdout is None:  # never: it is a pipe
-        return
-    while piece := await process.stdout.read(65_536):
+async def _read(output: StreamReader, kept: bytearray) -> None:
+    while piece := await output.read(65_536):
         kept += piece[: max(0, _KEPT - len(kept))]
 
 

@@ -7,6 +7,8 @@ from schemas.errors import Invalid
 
 MASK = "•••"
 _LONGEST = 64 * 1024
+_SHORTEST = 4
+"""Characters: to mask less would take single letters out of all that is shown."""
 
 
 class Secrets:
@@ -50,5 +52,6 @@ class Revealed:
     def mask(self, text: str) -> str:
         """The text without any of them: an answer may echo what it was sent."""
         for secret in sorted(self._used, key=len, reverse=True):
-            text = text.replace(secret, MASK)
+            if len(secret) >= _SHORTEST:
+                text = text.replace(secret, MASK)
         return text

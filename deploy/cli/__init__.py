@@ -19,6 +19,7 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
     "storage": ("storage",),
     "gateway": ("gateway",),
     "ingest": ("ingest",),
+    "alerts": ("alerts",),
     "worker": ("worker",),
     "api": ("api",),
     "bench": ("bench",),

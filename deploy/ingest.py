@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import gc
 import logging
-import os
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -18,6 +17,7 @@ from typing import Any
 import asyncpg
 from prometheus_client import CollectorRegistry
 
+from deploy.consuming import crash_of, leave
 from deploy.forwarding import Forwarder, forwarder
 from producers.steady import SteadyProducer
 from schemas.batches import Source
@@ -47,8 +47,8 @@ log = logging.getLogger(__name__)
 MAX_DEAD_LETTER_BYTES = 2 * 1024 * 1024 - 64 * 1024
 """A dead letter carries a record as large as any; its topic takes 2 MiB, headers included."""
 
-FLUSH_WITHIN, LEAVE_WITHIN = 4.0, 3.0
-"""Seconds to store what is in hand, then to leave the consumer group: a stop has ten in all."""
+FLUSH_WITHIN = 4.0
+"""Seconds to store what is in hand, before the consumer group is left: a stop has ten in all."""
 
 
 ReadRules = Callable[[Pool], Awaitable[Sequence[WatchedRule]]]
@@ -181,7 +181,7 @@ async def _running(ingest: Ingest, config: IngestConfig) -> AsyncIterator[Ingest
         background = [
             publishing,
             tasks.create_task(pipeline.run()),
-            tasks.create_task(_crash_of(app)),
+            tasks.create_task(crash_of(app)),
             tasks.create_task(_watch_lag(ingest)),
             tasks.create_task(ingest.changes.run()),
             tasks.create_task(watch(watched.stuck_for, config.patience)),
@@ -195,7 +195,7 @@ async def _running(ingest: Ingest, config: IngestConfig) -> AsyncIterator[Ingest
         finally:
             for task in background:
                 task.cancel()
-            await _stop(app)
+            await leave(app)
 
 
 async def _flush(ingest: Ingest, publishing: "asyncio.Task[None]") -> None:
@@ -203,25 +203,6 @@ async def _flush(ingest: Ingest, publishing: "asyncio.Task[None]") -> None:
     await ingest.pipeline.drain()
     publishing.cancel()
     await ingest.forwarder.flush()
-
-
-async def _stop(app: Any) -> None:
-    """Leave the group; without a broker that can't be done, and the group finds out by itself."""
-    stopping = asyncio.ensure_future(app.stop())
-    await asyncio.wait([stopping], timeout=LEAVE_WITHIN)
-    if not stopping.done():
-        log.warning("Kafka does not answer; left without saying goodbye")
-        # Faust's consumer thread waits for the broker and heeds no cancellation. What is durable is in
-        # the database, so there is nothing that a gentler end would save.
-        logging.shutdown()
-        os._exit(0)
-    stopping.result()
-
-
-async def _crash_of(app: Any) -> None:
-    """Wait until Faust crashes, and raise why."""
-    await app.wait(app._crashed.wait())  # noqa: SLF001 # mode offers no public way to await a crash
-    raise app.crash_reason or RuntimeError("Faust crashed without a reason")
 
 
 async def _watch_lag(ingest: Ingest) -> None:

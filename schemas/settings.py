@@ -147,6 +147,26 @@ class Settings(BaseSettings):
         default=timedelta(minutes=10),
         description="Samples further ahead than this are dead-lettered: a stray clock must not make a chunk in 2106.",
     )
+    alerts_stale_after: timedelta = Field(
+        default=timedelta(minutes=5),
+        gt=timedelta(0),
+        description="Changes of alerts found out later than this are marked stale: nobody should be woken for them.",
+    )
+    alerts_idle_after: timedelta = Field(
+        default=timedelta(seconds=2),
+        gt=timedelta(0),
+        description="Rules do not wait for a source partition that is silent for so long.",
+    )
+    alerts_clock_allowance: timedelta = Field(
+        default=timedelta(seconds=3),
+        ge=timedelta(0),
+        description="How far behind the clock rules are evaluated when no samples come: their way from producer to rule.",
+    )
+    alerts_lateness: timedelta = Field(
+        default=timedelta(0),
+        ge=timedelta(0),
+        description="How long rules wait for samples that are late; alerts come later by it.",
+    )
     max_series_per_tenant: int = Field(
         default=1_000_000,
         ge=1,

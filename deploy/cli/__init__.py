@@ -23,6 +23,7 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
     "remediation": ("remediation",),
     "gateway": ("gateway",),
     "ingest": ("ingest",),
+    "alerts": ("alerts",),
     "worker": ("worker",),
     "api": ("api",),
     "bench": ("bench",),

@@ -18,6 +18,7 @@ BASE = {
     "kafka": 21092,
     "kafka-controller": 21093,
     "worker": 21094,
+    "alerts": 21095,
     "temporal": 21233,
     "temporal-ui": 21234,
     "postgres": 21432,

@@ -36,6 +36,7 @@ TABLE = Table(
     apps=(
         App("gateway", (*COMMAND, "gateway"), port="gateway"),
         App("ingest", (*COMMAND, "ingest"), port="ingest"),
+        App("alerts", (*COMMAND, "alerts"), port="alerts"),
         App("worker", (*COMMAND, "worker"), port="worker"),
         App("api", (*COMMAND, "api"), port="api"),
     ),

@@ -68,7 +68,7 @@ class Watermark:
     def stored(self) -> list[Heard]:
         """What to remember, for `restore`."""
         return [
-            Heard(*source, (*place,), self._newest.get(source))
+            Heard(*source, (place.epoch, place.start, place.part), self._newest.get(source))
             for source, place in sorted(self._places.items())
         ]
 

@@ -1,14 +1,14 @@
-"""The Faust application of ingestion: one agent that hands chunks to the pipeline."""
+"""The Faust application: one agent that hands chunks to who takes them."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import faust
 from mode import CrashingSupervisor
 
 from stream.ingest.chunks import ChunkedTransport, Positions
-from stream.ingest.pipeline import Delivered, Pipeline
+from stream.ingest.pipeline import Delivered
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,15 @@ class Consuming:
     """Of one partition in one fetch. Larger is a little faster and much larger in memory."""
 
 
-def create_app(
-    consuming: Consuming, positions: Positions, pipeline: Pipeline, datadir: Path
-) -> Any:
+class Taker(Protocol):
+    """Takes chunks in the order of their offsets, and acknowledges each when it is done."""
+
+    async def put(self, delivered: Delivered) -> None:
+        """Take a chunk; waits for room."""
+        ...
+
+
+def create_app(consuming: Consuming, positions: Positions, taker: Taker, datadir: Path) -> Any:
     """Build the application; `await app.start()` joins the consumer group."""
     app = faust.App(
         consuming.group,
@@ -57,8 +63,8 @@ def create_app(
 
     # A crash ends the process: an agent restarted by itself would keep its batch and never ack it.
     @app.agent(topic, concurrency=1, supervisor_strategy=CrashingSupervisor)
-    async def ingest(stream: Any) -> None:
+    async def take(stream: Any) -> None:
         async for event in stream.noack().events():
-            await pipeline.put(Delivered(event.value, event.ack))
+            await taker.put(Delivered(event.value, event.ack))
 
     return app

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 from temporalio.client import Client
 
-from deploy.cli.worker import TASK_QUEUE
+from deploy.worker import TASK_QUEUE
 from schemas.settings import Settings
 from workflows.maintenance.schedule import ScheduleStanding, standing
 

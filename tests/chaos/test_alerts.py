@@ -5,6 +5,7 @@ import random
 import signal
 import time
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,14 @@ from tests.processes import Headrace, headrace
 SERIES = 12
 TURN = 4
 """Slots after which a series is good where it was bad."""
-RULE = Rule(name="high", metric="m", function="max", window="500ms", operator=">", warning=5)
+RULE = Rule(
+    name="high",
+    metric="m",
+    function="max",
+    window=timedelta(milliseconds=500),
+    operator=">",
+    warning=5,
+)
 FIRST = (time.time_ns() // 1000 - 3_600_000_000) // SLOT
 """An hour ago: the process was away, and what it finds out is stale."""
 

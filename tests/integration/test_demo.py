@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,38 @@ def test_ctrl_c_ends_k6_and_leaves_what_was_running(installation: Installation) 
     assert not k6.is_running()
     assert _items(installation) == before
     assert list((installation.home / "spool").iterdir())
+
+
+def test_an_incident_is_noticed_approved_and_remedied(installation: Installation) -> None:
+    """From a slow service to all clear: told by the API, approved by the CLI, done once, in order."""
+    code, output, errors = installation.run("demo", "--incident", "--json", "--duration", "35s")
+    assert code == 0, errors
+    incident = json.loads(output)["incident"]
+    alert, remediation = incident["alert"], incident["remediation"]
+    fired, resolved = (
+        next(one for one in alert["history"] if one["state"] == state)
+        for state in ("firing", "resolved")
+    )
+    assert len(alert["history"]) == 2
+    assert fired["value"] > fired["threshold"] > resolved["value"]
+    assert alert["labels"] == {"name": "/items"}
+    assert (remediation["state"], remediation["approver"]) == ("succeeded", "demo")
+    assert remediation["episode"] == alert["episode"]
+    done = [one for one in remediation["trail"] if one["attempt"] > 0]
+    assert [(one["kind"], one["status"]) for one in done] == [
+        ("approval", "approved"),
+        ("step", "succeeded"),
+    ]
+    # A window that ends within it, of half a second each: what is slow from then on breaches the first.
+    moments = [
+        incident["slow_at"],
+        alert["fired_at"],
+        remediation["created_at"],
+        done[0]["began_at"],
+        done[1]["ended_at"],
+        remediation["ended_at"],
+    ]
+    assert moments == sorted(moments, key=datetime.fromisoformat)
 
 
 @pytest.mark.usefixtures("kept")

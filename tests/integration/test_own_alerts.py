@@ -19,7 +19,7 @@ from workflows.metrics import Metrics
 from workflows.standing import show_standing
 
 DEPLOY = Path(deploy.__file__).parent
-PROCESSES = ("gateway", "api", "ingest", "worker")
+PROCESSES = ("gateway", "api", "ingest", "alerts", "worker")
 
 
 async def test_every_metric_of_the_rules_is_one_that_a_process_shows(

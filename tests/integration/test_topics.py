@@ -16,11 +16,14 @@ async def test_missing_topics_are_created_and_a_second_call_finds_them(
 
     assert first[0] == TopicState(topics.samples, "created", 3)
     assert {topic.state for topic in first} == {"created"}
-    assert [(topic.state, topic.partitions) for topic in second] == [
-        ("existing", 3),
-        ("existing", 1),
-        ("existing", 1),
-    ]
+    assert {(topic.name, topic.state, topic.partitions) for topic in second} == {
+        (topics.samples, "existing", 3),
+        (topics.run_events, "existing", 1),
+        (topics.dead_letters, "existing", 1),
+        (topics.watched, "existing", 3),
+        (topics.alert_states, "existing", 3),
+        (topics.transitions, "existing", 1),
+    }
 
 
 async def test_an_unfit_topic_is_refused_with_every_fault_named(kafka: str, topics: Topics) -> None:

@@ -33,7 +33,9 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 def _not_a_number(text: object) -> object:
     # Pydantic would take it for seconds, or milliseconds, since 1970.
-    if isinstance(text, str) and re.fullmatch(r"[\s0-9.+-]*", text):
+    if isinstance(text, int | float) or (
+        isinstance(text, str) and re.fullmatch(r"[\s0-9.+-]*", text)
+    ):
         raise ValueError("must be RFC 3339 with a zone, such as 2026-01-15T10:00:00Z")
     return text
 

@@ -54,10 +54,14 @@ async def key(database: str) -> AsyncIterator[str]:
 
 
 async def test_the_query_api_is_what_its_document_says(
-    database: str, key: str, tmp_path: Path
+    database: str, temporal: str, key: str, tmp_path: Path
 ) -> None:
     """Every operation of the query API, definitions, keys and deletions included."""
-    env = {"HEADRACE_DATABASE": database, "HEADRACE_KAFKA": "unused:1"}
+    env = {
+        "HEADRACE_DATABASE": database,
+        "HEADRACE_KAFKA": "unused:1",
+        "HEADRACE_TEMPORAL": temporal,
+    }
     with headrace("api", env=env, log=tmp_path / "api.log") as api:
         await api.ready()
         await examine(api.port, key, tmp_path)

@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from producers.kafka import close_producer, make_producer
 from schemas.batches import Source
 from schemas.named_queries import load
-from schemas.rules import Rule
+from schemas.rules import GRID, Rule
 from schemas.transitions import Transition
 from schemas.watched import Header, WatchedSeries, encode, entry, partition_of
 from schemas.watched_rows import SLOT
@@ -25,7 +25,7 @@ from tests.processes import Headrace, headrace
 SERIES = 12
 TURN = 4
 """Slots after which a series is good where it was bad."""
-RULE = Rule(name="high", metric="m", function="max", window="500ms", operator=">", warning=5)
+RULE = Rule(name="high", metric="m", function="max", window=GRID, operator=">", warning=5)
 FIRST = (time.time_ns() // 1000 - 3_600_000_000) // SLOT
 """An hour ago: the process was away, and what it finds out is stale."""
 

@@ -63,7 +63,7 @@ def _group(group: Mapping[str, Any], imported: Imported) -> None:
         alert = str(entry.get("alert", entry.get("record", f"rule {position + 1}")))
         taken = {rule.name for rule in imported.rules}
         try:
-            rule, left_out = _rule(entry, alert, interval=group.get("interval"), taken=taken)
+            rule, left_out = _rule(entry, alert, group, taken=taken)
         except Invalid as error:
             imported.refusals.append(Refusal(name, alert, str(error)))
         else:
@@ -72,14 +72,14 @@ def _group(group: Mapping[str, Any], imported: Imported) -> None:
 
 
 def _rule(
-    entry: Mapping[str, Any], alert: str, *, interval: Any, taken: set[str]
+    entry: Mapping[str, Any], alert: str, group: Mapping[str, Any], *, taken: set[str]
 ) -> tuple[Rule, list[str]]:
     if "alert" not in entry:
         raise Invalid("bad_rules", "a recording rule: rollups are kept of every metric")
     if unknown := entry.keys() - _KNOWN:
         raise Invalid("bad_rules", f"{', '.join(sorted(map(str, unknown)))} is not known")
     found = read_comparison(str(entry.get("expr", "")))
-    labels = _texts(entry.get("labels"), "labels")
+    labels = _texts(group.get("labels"), "labels") | _texts(entry.get("labels"), "labels")
     annotations, left_out = {}, []
     for name, text in _texts(entry.get("annotations"), "annotations").items():
         try:
@@ -96,8 +96,8 @@ def _rule(
         "for": entry.get("for", "0s"),
         "keep_firing_for": entry.get("keep_firing_for", "0s"),
     }
-    if interval is not None:
-        fields["interval"] = interval
+    if "interval" in group:
+        fields["interval"] = group["interval"]
     return rule_of(fields), left_out
 
 

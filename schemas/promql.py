@@ -26,7 +26,7 @@ _TOKEN = re.compile(
 _FLIPPED: dict[str, Operator] = {">": "<", "<": ">", ">=": "<=", "<=": ">=", "==": "==", "!=": "!="}
 _OPERATORS: dict[str, Operator] = {flipped: flipped for flipped in _FLIPPED.values()}
 _OVER_TIME = {f"{name}_over_time": name for name in ("avg", "min", "max", "sum", "count")}
-_TOGETHER = {("max", "max"), ("min", "min"), ("sum", "sum"), ("sum", "count")}
+_TOGETHER = {("max", "max"), ("min", "min"), ("sum", "sum"), ("sum", "count"), ("sum", "rate")}
 """Aggregation over series and over time that come to one over all samples of the group."""
 
 
@@ -59,6 +59,13 @@ class _Side:
 
 def read_comparison(text: str) -> Comparison:
     """Read an alert's expression. Raises Invalid that says what no rule can stand for."""
+    try:
+        return _read(text)
+    except RecursionError as error:
+        raise _refused("it is nested too deep") from error
+
+
+def _read(text: str) -> Comparison:
     parser = _Parser(text)
     left = parser.side()
     operator = parser.take("sign", *_FLIPPED)
@@ -177,7 +184,7 @@ class _Parser:
         if (name, inner.function) not in _TOGETHER:
             raise _refused(
                 f"{name} of {inner.function} over time is not what group_by does: it takes all samples of a "
-                "group together, as max of max, min of min, sum of sum, sum of count"
+                "group together, as max of max, min of min, sum of sum, count or rate"
             )
         return _Side(inner.selector, inner.function, labels)
 
@@ -199,7 +206,7 @@ class _Parser:
             while self.next != "}":
                 label = self.take("name")
                 operator = self.take("sign", "=", "!=", "=~", "!~")
-                match.append(f"{label}{operator}{_unquoted(self.take('string'))}")
+                match.append(f"{label}{operator}{unquoted(self.take('string'))}")
                 if self.next != "}":
                     self.take("sign", ",")
             self._advance()
@@ -221,7 +228,8 @@ def _duration(text: str) -> timedelta:
         raise _refused(str(error)) from error
 
 
-def _unquoted(text: str) -> str:
+def unquoted(text: str) -> str:
+    """What a string in quotes says. Raises Invalid for an escape that is none."""
     try:
         return re.sub(r"\\(.)", _escaped, text[1:-1], flags=re.DOTALL)
     except KeyError as error:

@@ -42,7 +42,7 @@ def rule_of(entry: Any) -> Rule:
         # Through JSON: there a list may stand for a tuple, and nothing but what JSON has comes through.
         rule = Rule.model_validate_json(json.dumps(entry, allow_nan=False))
     except (TypeError, ValueError) as error:
-        raise Invalid("bad_rules", _told(error)) from error
+        raise Invalid("bad_rules", told(error)) from error
     if ":" in rule.name:
         raise Invalid("bad_rules", "its name belongs to a definition: set its alert_threshold")
     return rule
@@ -57,7 +57,8 @@ def _rule(file: str, position: int, entry: Any) -> Rule:
         raise Invalid("bad_rules", f"{file}: {what}: {error}") from error
 
 
-def _told(error: Exception) -> str:
+def told(error: Exception) -> str:
+    """What is wrong, field by field."""
     if not isinstance(error, ValidationError):
         return str(error)
     return "; ".join(

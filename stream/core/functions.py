@@ -115,9 +115,11 @@ def _percentile(windows: Sequence[Window], share: float) -> float | None:
     if not kept:
         return None
     values = np.concatenate([one for one, _ in kept])
-    counts = np.concatenate([one for _, one in kept])
-    if counts.max() == 1:
+    if all(counts is None for _, counts in kept):
         return float(np.quantile(values, share))
+    counts = np.concatenate(
+        [np.ones(len(one)) if counts is None else counts for one, counts in kept]
+    )
     order = np.argsort(values)
     ends = counts[order].cumsum()
     place = share * (ends[-1] - 1)

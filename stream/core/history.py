@@ -13,8 +13,8 @@ from schemas.watched_rows import Floats, WatchedRows, starts_of, value_of
 SLOT_OF, N, FIRST_TS, LAST_TS, FIRST, LAST, SUM, MIN, MAX, INCREASE = range(10)
 """Lines of a block; a column of it is a row of the record. All are exact as floats: times are below 2^53."""
 
-Values = tuple[Floats, Floats]
-"""Values of a row and how often each is there."""
+Values = tuple[Floats, Floats | None]
+"""Values of a row and how often each is there; None: once."""
 
 
 def block_of(rows: WatchedRows) -> Floats:
@@ -35,8 +35,7 @@ def values_of(rows: WatchedRows) -> list[Values | None]:
     found: list[Values | None] = []
     for i in range(len(rows)):
         if exact[i + 1] > exact[i]:
-            values = rows.exact[exact[i] : exact[i + 1]].copy()
-            found.append((values, np.ones(len(values))))
+            found.append((rows.exact[exact[i] : exact[i + 1]].copy(), None))
         elif classes[i + 1] > classes[i]:
             inside = slice(classes[i], classes[i + 1])
             found.append((value_of(rows.keys[inside]), rows.counts[inside].astype(np.float64)))
@@ -75,20 +74,22 @@ class History:
         """Remember values from now on, or no longer."""
         if keeps != self._keeps:
             self._keeps = keeps
-            self._values = [None] * (self._end) if keeps else []
+            self._values = [None] * self._end if keeps else []
 
     def add(self, block: Floats, values: Sequence[Values | None], oldest: int) -> None:
         """Add rows, ordered by time; those up to slot `oldest` are in no window any more."""
         count = block.shape[1]
         if self._end + count > self._block.shape[1]:
             self._make_room(count, oldest)
-        ordered = self._end == 0 or block[FIRST_TS, 0] >= self._block[FIRST_TS, self._end - 1]
+        times = self._block[FIRST_TS, : self._end]
+        place = int(times.searchsorted(block[FIRST_TS, 0], side="right"))
+        late = place < self._end
         self._block[:, self._end : self._end + count] = block
         self._end += count
         if self._keeps:
             self._values.extend(values)
-        if not ordered:
-            self._sort()
+        if late:
+            self._sort(place)
         self.last = int(self._block[SLOT_OF, self._end - 1])
 
     def window(self, after: int, until: int) -> Window | None:
@@ -107,9 +108,10 @@ class History:
         self._block[:, : held.shape[1]] = held
         self._end = held.shape[1]
 
-    def _sort(self) -> None:
-        held = self._block[:, : self._end]
-        order = np.argsort(held[FIRST_TS], kind="stable")
-        held[:] = held[:, order]
+    def _sort(self, place: int) -> None:
+        """Put the rows from `place` on in order: what comes late is late by little."""
+        tail = self._block[:, place : self._end]
+        order = np.argsort(tail[FIRST_TS], kind="stable")
+        tail[:] = tail[:, order]
         if self._keeps:
-            self._values = [self._values[i] for i in order.tolist()]
+            self._values[place:] = [self._values[place + i] for i in order.tolist()]

@@ -301,3 +301,29 @@ def test_texts_are_filled_in_once() -> None:
     (one,) = engine.take().transitions
     assert one.annotations == {"summary": "{{ value }}: 9 > 5, warning {{ other }}"}
     assert one.condition == "value(m) > 5"
+
+
+def test_a_percentile_of_many_values_is_at_most_one_per_cent_off() -> None:
+    """They come as classes where a row has too many to be told one by one."""
+    values = np.random.default_rng(1).lognormal(size=2_000)
+    samples = [Sample(i + 1, 1 + i % 3, float(value)) for i, value in enumerate(values)]
+    engine = Engine(slot=0)
+    engine.set_rules(
+        [live(rule(function="p95", window="1s", operator=">", warning=0, group_by=[]))], 0
+    )
+    engine.add(record(samples, 0, 2 * SLOT), 0)
+    (one,) = engine.take().transitions
+    assert one.value is not None
+    assert math.isclose(one.value, float(np.quantile(values, 0.95)), rel_tol=0.015)
+
+
+def test_a_rate_goes_on_to_the_ends_of_its_window_as_in_prometheus() -> None:
+    """Four samples two seconds apart in eight seconds: 10 a second, not 7.5; none from before zero."""
+    for first, expected in ((100.0, 10.0), (0.0, 8.75)):
+        samples = [Sample((1 + 2 * i) * SECOND, 1, first + 20.0 * i) for i in range(4)]
+        engine = Engine(slot=15)
+        engine.set_rules([live(rule(function="rate", window="8s", operator=">", warning=0))], 0)
+        engine.add(record(samples, 0, 16 * SLOT + 1), 0)
+        (one,) = engine.take().transitions
+        assert one.value is not None
+        assert math.isclose(one.value, expected)

@@ -1,0 +1,79 @@
+"""Tests of alert rules, in the format of `promtool test rules`: series in, alerts out."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from schemas.durations import Duration
+from schemas.errors import Invalid
+from schemas.rule_files import the_one, told
+from schemas.series_notation import read_series, read_values
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
+
+
+class InputSeries(_Model):
+    """What comes in: a value an interval, the first at time 0."""
+
+    series: str
+    values: str
+
+
+class ExpectedAlert(_Model):
+    """All of an alert's labels, but for alertname, and all of its texts."""
+
+    exp_labels: dict[str, str] = Field(default_factory=dict)
+    exp_annotations: dict[str, str] = Field(default_factory=dict)
+
+
+class AlertCase(_Model):
+    """The alerts of a rule that fire at a time since 0: these and no others."""
+
+    eval_time: Duration
+    alertname: str
+    exp_alerts: tuple[ExpectedAlert, ...] = ()
+
+
+class RuleTest(_Model):
+    """Series, and what is to come of them."""
+
+    name: str = ""
+    interval: Duration | None = None
+    input_series: tuple[InputSeries, ...] = ()
+    alert_rule_test: tuple[AlertCase, ...] = ()
+
+
+class RuleTests(_Model):
+    """A file of tests."""
+
+    rule_files: tuple[str, ...] = Field(min_length=1)
+    evaluation_interval: Annotated[Duration, Field(gt=timedelta(0))] = timedelta(minutes=1)
+    tests: tuple[RuleTest, ...]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """One series: its values, None where there is no sample."""
+
+    metric: str
+    labels: dict[str, str]
+    values: Sequence[float | None]
+
+
+def read_tests(text: str, name: str) -> RuleTests:
+    """The tests that a file called `name` holds. Raises Invalid that says what is wrong and where."""
+    try:
+        return RuleTests.model_validate_json(json.dumps(the_one(text, name)))
+    except ValidationError as error:
+        raise Invalid("bad_tests", f"{name}: {told(error)}") from error
+
+
+def samples(test: RuleTest) -> list[Samples]:
+    """What comes in. Raises Invalid."""
+    return [Samples(*read_series(one.series), read_values(one.values)) for one in test.input_series]

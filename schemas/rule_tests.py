@@ -1,8 +1,6 @@
 """Tests of alert rules, in the format of `promtool test rules`: series in, alerts out."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated
 
@@ -11,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from schemas.durations import Duration
 from schemas.errors import Invalid
 from schemas.rule_files import the_one, told
-from schemas.series_notation import read_series, read_values
 
 
 class _Model(BaseModel):
@@ -53,17 +50,10 @@ class RuleTests(_Model):
     """A file of tests."""
 
     rule_files: tuple[str, ...] = Field(min_length=1)
-    evaluation_interval: Annotated[Duration, Field(gt=timedelta(0))] = timedelta(minutes=1)
+    evaluation_interval: Annotated[Duration, Field(gt=timedelta(0))] = Field(
+        default=timedelta(minutes=1), description="Of rules that say no interval of their own."
+    )
     tests: tuple[RuleTest, ...]
-
-
-@dataclass(frozen=True)
-class Samples:
-    """One series: its values, None where there is no sample."""
-
-    metric: str
-    labels: dict[str, str]
-    values: Sequence[float | None]
 
 
 def read_tests(text: str, name: str) -> RuleTests:
@@ -72,8 +62,3 @@ def read_tests(text: str, name: str) -> RuleTests:
         return RuleTests.model_validate_json(json.dumps(the_one(text, name)))
     except ValidationError as error:
         raise Invalid("bad_tests", f"{name}: {told(error)}") from error
-
-
-def samples(test: RuleTest) -> list[Samples]:
-    """What comes in. Raises Invalid."""
-    return [Samples(*read_series(one.series), read_values(one.values)) for one in test.input_series]

@@ -1,4 +1,4 @@
-"""Series as promtool's test files write them: `up{job="a"}`, and values such as `1 _ 2+0.5x10 stale`."""
+"""Series as promtool's test files write them: `up{job="a"}`, and values such as `1 _ 2+0.5x10`."""
 
 import math
 import re
@@ -17,7 +17,7 @@ _LABEL = re.compile(
 )
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _VALUE = re.compile(rf"([-+]?{_NUMBER})(?:([-+]{_NUMBER})?x(\d+))?", re.ASCII)
-_GAP = re.compile(r"(?:_(?:x(\d+))?|stale)", re.ASCII)
+_GAP = re.compile(r"_(?:x(\d+))?", re.ASCII)
 
 
 def read_series(text: str) -> tuple[str, dict[str, str]]:
@@ -39,8 +39,7 @@ def read_series(text: str) -> tuple[str, dict[str, str]]:
 def read_values(text: str) -> list[float | None]:
     """The values, one an interval; None where there is no sample. Raises Invalid.
 
-    `a+bxn` is a, a+b, … a+n*b and `axn` is n + 1 times a, as in promtool. Of a series that is `stale`
-    headrace stores no sample.
+    `a+bxn` is a, a+b, … a+n*b and `axn` is n + 1 times a, as in promtool.
     """
     found: list[float | None] = []
     for word in text.split():
@@ -51,6 +50,11 @@ def read_values(text: str) -> list[float | None]:
 
 
 def _word(word: str) -> Iterator[float | None]:
+    if word == "stale":
+        raise Invalid(
+            "bad_series",
+            "stale: samples here are never marked so; write _ for as long as it is silent",
+        )
     if gap := _GAP.fullmatch(word):
         return iter([None] * _count(gap[1] or "1"))
     value = _VALUE.fullmatch(word)

@@ -10,6 +10,7 @@ from typing import Annotated, TypeVar
 import typer
 import yaml
 
+from deploy.cli import rehearsals
 from deploy.cli.access import ApiKey, AsJson
 from deploy.cli.context import resolve, tenant
 from deploy.cli.tables import show_rows
@@ -36,7 +37,7 @@ Files = Annotated[
 def register(app: typer.Typer) -> None:
     """Add the commands to the CLI."""
     rules = typer.Typer(
-        help="Alert rules of a tenant: apply files, list, show, delete; import Prometheus' own.",
+        help="Alert rules of a tenant: apply files, list, show, delete, test; import Prometheus' own.",
         no_args_is_help=True,
     )
     rules.command("apply")(apply)
@@ -44,6 +45,7 @@ def register(app: typer.Typer) -> None:
     rules.command("show")(show)
     rules.command("delete")(delete)
     rules.command("import")(import_prometheus)
+    rules.command("test")(rehearsals.rehearse_rules)
     app.add_typer(rules, name="rules")
 
 

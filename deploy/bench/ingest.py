@@ -2,15 +2,9 @@
 
 import asyncio
 import io
-import logging
-import os
 import secrets
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,13 +14,11 @@ import asyncpg
 import numpy as np
 import psutil
 import pyarrow as pa
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
 from prometheus_client.parser import text_string_to_metric_families
 
+from deploy.bench.servers import PARTITIONS, free_port, headrace_process, own_topics
 from deploy.bench.workload import HEADERS, Shape, Workload
 from producers.kafka import close_producer, make_producer
-from producers.topics import create_topics
 from schemas.batches import SAMPLES, Rows
 from schemas.errors import Temporary
 from schemas.topics import Topics
@@ -35,8 +27,6 @@ from sinks.database import connect_pool
 from sinks.migrate import migrate
 from sinks.scratch import scratch_database
 
-GROUP = "headrace-bench"
-PARTITIONS = 4
 STALLED = 60.0
 """Seconds without a stored sample after which the drain has failed."""
 
@@ -56,8 +46,6 @@ _COPIED = np.dtype(
 )
 """A row of (ts, series_id, v_num) in binary COPY: field count, then length and value of each field."""
 _EPOCH_2000 = 946_684_800_000_000
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -92,10 +80,10 @@ async def bench_ingest(
                 "INSERT INTO tenants (name) VALUES ('bench') RETURNING tenant_id"
             )
             load = Workload(shape, samples, tenant, datetime.now(UTC) - timedelta(hours=1))
-            port = _free_port()
-            async with _own_topics(kafka, topics):
+            port = free_port()
+            async with own_topics(kafka, topics):
                 await _preload(kafka, topics, load, report)
-                async with _ingest_process(kafka, dsn, topics, port) as process:
+                async with headrace_process("ingest", kafka, dsn, topics, port) as process:
                     rate = await _drain(pool, process, samples, report)
                     cpu, peak = process.cpu_times(), _peak_rss(process)
                     batch = await _mean_batch(port)
@@ -123,25 +111,6 @@ _SIZE = {
 }
 
 
-@asynccontextmanager
-async def _own_topics(kafka: str, topics: Topics) -> AsyncIterator[None]:
-    """Topics that are gone at the end. Raises what `create_topics` raises."""
-    specs = topics.specs(PARTITIONS)
-    await create_topics(kafka, specs, 1)
-    try:
-        yield
-    finally:
-        admin = AIOKafkaAdminClient(bootstrap_servers=kafka, client_id="headrace-bench")
-        try:
-            await admin.start()
-            await admin.delete_topics([spec.name for spec in specs])
-        except KafkaError as error:
-            # Not raised: it would hide why the benchmark failed.
-            _log.warning("Topics %s* are left on %s: %s", topics.prefix, kafka, error)
-        finally:
-            await admin.close()
-
-
 async def _preload(kafka: str, topics: Topics, load: Workload, report: Report) -> None:
     producer = make_producer(kafka, client_id="headrace-bench")
     await producer.start()
@@ -155,28 +124,6 @@ async def _preload(kafka: str, topics: Topics, load: Workload, report: Report) -
         await producer.flush()
     finally:
         await close_producer(producer, timeout=10)
-
-
-@asynccontextmanager
-async def _ingest_process(
-    kafka: str, dsn: str, topics: Topics, port: int
-) -> AsyncIterator[psutil.Popen]:
-    """`headrace ingest` itself, on servers and names of the benchmark's own."""
-    env = {
-        **os.environ,
-        "HEADRACE_KAFKA": kafka,
-        "HEADRACE_DATABASE": dsn,
-        "HEADRACE_TEMPORAL": "unused",
-        "HEADRACE_TOPIC_PREFIX": topics.prefix,
-        "HEADRACE_CONSUMER_GROUP": GROUP,
-    }
-    argv = [sys.executable, "-m", "deploy.cli", "ingest", "--port", str(port)]
-    process = psutil.Popen(argv, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    try:
-        yield process
-    finally:
-        process.terminate()
-        await asyncio.to_thread(process.communicate)
 
 
 async def _drain(
@@ -271,9 +218,3 @@ def _encode(rows: "np.ndarray[tuple[int], np.dtype[np.void]]") -> bytes:
     nowhere = np.empty(0, np.int32)
     schema = pa.schema([SAMPLES.field(i) for i in range(3)])
     return encode(Rows(pa.record_batch(columns, schema=schema), nowhere, nowhere))
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

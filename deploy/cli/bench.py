@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from deploy.bench import alerts as alert_times
 from deploy.bench import dashboards as load_tests
 from deploy.bench import post_test as post_tests
 from deploy.bench import query as queries
@@ -71,6 +72,37 @@ def ingest(
         print(json.dumps(dataclasses.asdict(result)))
     else:
         Console().print(_table(result))
+
+
+@bench.command("alerts")
+def alerts(
+    *,
+    seconds: Annotated[
+        float, typer.Option(min=1, max=45, help="How long series become bad, twenty a second.")
+    ] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Send 50,000 samples a second of 1,000 series past 200 rules, and time the alerts.
+
+    From the first breaching sample to the transition that a consumer has. Runs headrace ingest and
+    headrace alerts themselves, with topics and a database of their own.
+
+        headrace bench alerts --json
+    """
+    result = _measured(
+        lambda at, report: alert_times.bench_alerts(at.kafka, at.database, seconds, report),
+        "kafka",
+        "database",
+    )
+    facts = dataclasses.asdict(result)
+    latency = {name.removesuffix("_ms"): value for name, value in facts["latency_ms"].items()}
+    if as_json:
+        print(json.dumps(facts | {"latency_ms": latency}))
+    else:
+        for name, value in (facts | {"latency_ms": latency}).items():
+            print(f"{name:24}{value}")
+    if result.transitions_seen != result.transitions_expected:
+        raise typer.Exit(1)
 
 
 @bench.command("query")

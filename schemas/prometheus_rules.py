@@ -98,6 +98,8 @@ def _rule(
     }
     if "interval" in group:
         fields["interval"] = group["interval"]
+    if group.get("limit"):
+        fields["limit"] = group["limit"]
     return rule_of(fields), left_out
 
 
@@ -127,9 +129,11 @@ def _free(alert: str, taken: set[str]) -> str:
 def _texts(given: Any, what: str) -> dict[str, str]:
     if given is None:
         return {}
-    if not isinstance(given, dict) or not all(isinstance(text, str) for text in given.values()):
+    if not isinstance(given, dict) or not all(isinstance(one, str | int) for one in given.values()):
         raise Invalid("bad_rules", f"{what} must be texts by name")
-    return given
+    return {
+        name: text if isinstance(text, str) else json.dumps(text) for name, text in given.items()
+    }
 
 
 def _template(text: str) -> str:

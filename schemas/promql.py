@@ -206,7 +206,12 @@ class _Parser:
             while self.next != "}":
                 label = self.take("name")
                 operator = self.take("sign", "=", "!=", "=~", "!~")
-                match.append(f"{label}{operator}{unquoted(self.take('string'))}")
+                value = unquoted(self.take("string"))
+                if value.startswith("~") and operator in {"=", "!="}:
+                    raise _refused(
+                        f"{label}{operator}{value} would read as a regular expression here"
+                    )
+                match.append(f"{label}{operator}{value}")
                 if self.next != "}":
                     self.take("sign", ",")
             self._advance()

@@ -4,7 +4,7 @@ import json
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from schemas.durations import Duration
 from schemas.errors import Invalid
@@ -15,11 +15,18 @@ class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
 
 
+def _in_quotes(given: object) -> object:
+    if not isinstance(given, str):
+        raise ValueError(f"put the values in quotes: here they read as {given!r}")  # noqa: TRY004 # pydantic's own
+    return given
+
+
 class InputSeries(_Model):
     """What comes in: a value an interval, the first at time 0."""
 
     series: str
-    values: str
+    # A number is refused: YAML reads 0x5, six times nought, as five.
+    values: Annotated[str, BeforeValidator(_in_quotes)]
 
 
 class ExpectedAlert(_Model):

@@ -14,7 +14,6 @@ from schemas.matchers import matching
 from schemas.rules import Rule
 from schemas.transitions import Transition
 from schemas.watched import Header, Watched, WatchedSeries, decode, encode, entry
-from schemas.watched_rows import SLOT
 from stream.core.engine import Engine
 from stream.core.lateness import Lateness
 from stream.core.reduction import reduced
@@ -42,7 +41,8 @@ def rehearse(
     moments: Iterable[timedelta],
 ) -> dict[timedelta, list[Transition]]:
     """The alerts that fire at each of these times since 0, as the transition that they are in says."""
-    engine = Engine(_AT_ONCE, slot=0)
+    # Time 0 is evaluated, too.
+    engine = Engine(_AT_ONCE, slot=-1)
     engine.set_rules(
         [LiveRule(_TENANT, rule, 1, partial(matching, rule.matchers)) for rule in rules], 0
     )
@@ -88,5 +88,5 @@ def _record(series: Sequence[Written], position: int, ts: int) -> Watched | None
         entry(WatchedSeries(number, _TENANT, one.metric, json.dumps(dict(one.labels))))
         for number, one, _ in present
     ]
-    header = Header(_SOURCE, 0, position, position + 1, max(ts, SLOT))
+    header = Header(_SOURCE, 0, position, position + 1, ts)
     return decode(encode(header, entries, rows))

@@ -67,6 +67,7 @@ def test_matchers_are_taken_over() -> None:
         ("{a='b'} > 1", "needs the name of its metric"),
         ("up * 2 > 1", "'*'"),
         ("up{a=b} > 1", "a string is wanted"),
+        ('up{a="~b"} > 1', "a=~b would read as a regular expression here"),
         ('up{a="\\x"} > 1', "the escape \\x"),
         ("", "a name is wanted where 'the end' stands"),
     ],
@@ -82,6 +83,8 @@ FILE = """
 groups:
   - name: web
     interval: 15s
+    limit: 7
+    labels: {tier: 1}
     rules:
       - alert: High Latency!
         expr: quantile_over_time(0.95, http_req_duration{name="list"}[30s]) > 500
@@ -117,7 +120,8 @@ def test_a_file_becomes_rules_and_a_list_of_what_does_not() -> None:
     )
     assert (slow.warning, slow.critical, down.warning, down.critical) == (500, None, None, 0)
     assert slow.annotations == {"summary": "{{ labels.name }} is at {{ value }}"}
-    assert slow.labels == {"severity": "warning", "team": "shop"}
+    assert slow.labels == {"tier": "1", "severity": "warning", "team": "shop"}
+    assert slow.limit == 7
     assert [str(one) for one in (slow.wait, slow.keep_firing_for, slow.interval)] == [
         "0:01:00",
         "0:05:00",

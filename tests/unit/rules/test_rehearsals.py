@@ -80,6 +80,25 @@ tests:
     assert (unknown.returncode, "there is no rule 'cold'" in unknown.stderr) == (2, True)
 
 
+def test_time_zero_is_evaluated(tmp_path: Path) -> None:
+    """As promtool does: what is bad from the first sample on has been bad for two minutes at the second."""
+    (tmp_path / "rules.yml").write_text(
+        "groups: [{name: g, rules: [{alert: Down, expr: up == 0, for: 2m}]}]"
+    )
+    (tmp_path / "tests.yaml").write_text(
+        """
+rule_files: [rules.yml]
+tests:
+  - interval: 1m
+    input_series: [{series: up, values: '0x5'}]
+    alert_rule_test:
+      - {eval_time: 1m, alertname: Down}
+      - {eval_time: 2m, alertname: Down, exp_alerts: [{}]}
+"""
+    )
+    assert rehearse(tmp_path / "tests.yaml").stdout == "2 of 2 cases passed\n"
+
+
 def test_series_are_written_as_in_promtool() -> None:
     """Names, labels in either quotes, values that go up, stay, or are not there."""
     assert read_series("up") == ("up", {})
@@ -121,6 +140,10 @@ def test_what_is_no_series_is_refused(text: str) -> None:
     ("text", "told"),
     [
         ("{tests: []}", "rule_files: Field required"),
+        (
+            "{rule_files: [a], tests: [{input_series: [{series: up, values: 0x5}]}]}",
+            "tests.0.input_series.0.values: put the values in quotes: here they read as 5",
+        ),
         ("{rule_files: [], tests: []}", "rule_files: "),
         ("{rule_files: [a], tests: [{promql_expr_test: []}]}", "tests.0.promql_expr_test: "),
     ],

@@ -26,6 +26,7 @@ from deploy.local.state import State
 from producers.k6.outcome import RunResult
 from producers.k6.run import RunConfig, run_k6
 from producers.sdk import Headrace
+from schemas.errors import HeadraceError
 from schemas.settings import Settings
 from schemas.topics import Topics
 from sinks.database import connect_pool
@@ -132,11 +133,8 @@ class _MainJob:
                 await self._prepare(endpoints.database, tenant_id)
             started = time.monotonic()
             with self._steps.step(f"k6 runs {load.script}.js for {load.seconds:g} s"):
-                async with self._host_metrics(tenant_id) as host, asyncio.TaskGroup() as tasks:
-                    running = tasks.create_task(self._run_k6(tenant_id))
-                    if self._plan.incident:
-                        tasks.create_task(self._incident(key))
-                result = running.result()
+                async with self._host_metrics(tenant_id) as host:
+                    result = await self._run_load(tenant_id, key)
             ended = time.monotonic()
             with self._steps.step("the post-test workflow") as show:
                 summary = await self._finished(key, result, show)
@@ -165,6 +163,17 @@ class _MainJob:
                 await PlaybookStore(owners).apply(tenant_id, [playbook])
                 rules = RuleBook(owners, tenant_id)
                 await rules.apply([incident_documents.rule()], prune=False, dry_run=False)
+
+    async def _run_load(self, tenant_id: UUID, key: str) -> RunResult:
+        """Run k6, and the incident beside it; the first that fails ends the other."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                running = tasks.create_task(self._run_k6(tenant_id))
+                if self._plan.incident:
+                    tasks.create_task(self._incident(key))
+        except* HeadraceError as failed:
+            raise failed.exceptions[0] from None
+        return running.result()
 
     async def _incident(self, key: str) -> None:
         await asyncio.sleep(HEALTHY_FOR)

@@ -97,7 +97,7 @@ async def test_partitions_that_move_take_their_order_with_them(
     await bench.produce(records[:half])
     with ingest(bench, tmp_path / "second") as second, ingest(bench, tmp_path / "first") as first:
         await bench.stored_at_least(TOTAL // 4)
-        await second.ready()
+        await asyncio.gather(first.ready(), second.ready())
         await bench.produce(records[half:])
         await bench.stored_at_least(TOTAL * 5 // 8)
         assert await first.stop() == 0

@@ -9,6 +9,17 @@ from psycopg import sql
 
 from tests.contract.conftest import Storage
 
+_ALARMED = """
+WITH alarmed AS (
+    INSERT INTO alerts (alert_id, tenant_id, rule, fingerprint, labels, state, level, condition, annotations,
+                        episode, number, since, stale)
+    VALUES (md5(random()::text), %s, 'r', 'f', '{}', 'firing', 'critical', '', '{}', now(), 1, now(), false)
+    RETURNING alert_id, tenant_id
+)
+INSERT INTO alert_history (transition_id, alert_id, tenant_id, at, was, state, level, episode, number,
+                           rule_version, stale)
+SELECT alert_id, alert_id, tenant_id, now(), 'inactive', 'firing', 'critical', now(), 1, 1, false FROM alarmed
+"""
 _OPENED = """
 WITH opened AS (
     INSERT INTO remediations (tenant_id, rule, fingerprint, episode, level, labels, incident, playbook, owner, state,
@@ -177,6 +188,12 @@ def _tenant(connection: psycopg.Connection, name: str) -> UUID:
         "INSERT INTO playbooks (tenant_id, name, version, document) VALUES (%s, 'p', 1, '{}')",
         "INSERT INTO remediation_pauses (tenant_id, actor) VALUES (%s, 'a')",
         _OPENED,
+        "INSERT INTO rules (tenant_id, name, document) VALUES (%s, 'r', '{}')",
+        _ALARMED,
+        (
+            "INSERT INTO silences (silence_id, tenant_id, matchers, starts_at, expires_at, author, comment)"
+            " VALUES (gen_random_uuid(), %s, '{a=b}', now(), now(), 'a', '')"
+        ),
         "INSERT INTO metric_labels (tenant_id, name, label, n_values) VALUES (%s, 'm', 'l', 1)",
         "INSERT INTO label_values (tenant_id, name, label, value) VALUES (%s, 'm', 'l', 'v')",
         "INSERT INTO rejections (tenant_id, reason, samples, last_name, last_labels) VALUES (%s, '', 1, '', '{}')",

@@ -41,6 +41,8 @@ class Installation:
             "HEADRACE_HOME": str(self.home),
             "HEADRACE_RUNTIME": str(runtime.absolute()),
             "HEADRACE_PORT_OFFSET": str(self.offset),
+            # The stack that runs was not started for an incident.
+            "HEADRACE_OUTGOING_ALLOW": "127.0.0.1",
         }
         others = {k: v for k, v in os.environ.items() if not k.startswith("HEADRACE_")}
         return subprocess.Popen(

@@ -96,7 +96,7 @@ async def create_rule(
         raise bad_parameter("name", "belongs to a definition: set its alert_threshold instead")
     try:
         async with parts.database.writing(tenant) as writing:
-            rows = await writing.rows("create_rule", rule.name, _document(rule), MOST)
+            rows = await writing.rows("create_rule", rule.name, rule.document, MOST)
     except Taken as error:
         raise HTTPException(
             409, f"There is a rule {rule.name!r} already: PUT it to change it."
@@ -146,7 +146,7 @@ async def replace_rule(
     named = preconditions.require(if_match)
     async with parts.database.writing(tenant) as writing:
         preconditions.check(named, (await _get(writing, "hold_rule", name)).etag)
-        (row,) = await writing.rows("replace_rule", name, _document(rule))
+        (row,) = await writing.rows("replace_rule", name, rule.document)
     stored = _stored(row)
     response.headers["ETag"] = stored.etag
     return stored
@@ -176,7 +176,3 @@ def _stored(row: Mapping[str, Any]) -> StoredRule:
     columns = dict(row)
     rule = Rule.model_validate_json(columns.pop("document"))
     return StoredRule(rule=rule, **columns)
-
-
-def _document(rule: Rule) -> str:
-    return rule.model_dump_json(by_alias=True, exclude_defaults=True)

@@ -117,8 +117,13 @@ def _fields(found: Comparison) -> dict[str, Any]:
     return fields
 
 
+def rule_name(alert: str) -> str:
+    """The name of a rule that is taken over, from that of its alert."""
+    return _ODD.sub("-", alert).strip("-.")[:120] or "alert"
+
+
 def _free(alert: str, taken: set[str]) -> str:
-    name = _ODD.sub("-", alert).strip("-.")[:120] or "alert"
+    name = rule_name(alert)
     return next(
         one
         for one in (name, *(f"{name}-{n}" for n in range(2, len(taken) + 3)))
@@ -150,8 +155,4 @@ def _template(text: str) -> str:
 
 def to_json(rules: list[Rule]) -> dict[str, Any]:
     """What `headrace rules apply` reads, as plain values."""
-    return {
-        "rules": [
-            json.loads(one.model_dump_json(by_alias=True, exclude_defaults=True)) for one in rules
-        ]
-    }
+    return {"rules": [json.loads(one.document) for one in rules]}

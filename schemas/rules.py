@@ -185,6 +185,11 @@ class Rule(BaseModel):
         return float(name[1:]) / 100 if name.startswith("p") else None
 
     @property
+    def document(self) -> str:
+        """The rule as it is stored and applied, as JSON: what differs from the defaults."""
+        return self.model_dump_json(by_alias=True, exclude_defaults=True)
+
+    @property
     def condition(self) -> str:
         """The rule in words, without its levels: p95(http_req_duration{name=list}) over 30s."""
         series = f"{self.metric}{{{', '.join(self.match)}}}" if self.match else self.metric

@@ -76,7 +76,7 @@ class RuleBook:
             there = {name: one.rule for name, one in (await self._made(connection)).items()}
             changes = differences(there, wanted, prune=prune)
             if not dry_run:
-                documents = {rule.name: document(rule) for rule in wanted}
+                documents = {rule.name: rule.document for rule in wanted}
                 for change in changes:
                     if change.kind == "delete":
                         await connection.execute(_SQL["delete_rule"], self._tenant_id, change.name)
@@ -111,11 +111,6 @@ def differences(there: Mapping[str, Rule], wanted: Sequence[Rule], *, prune: boo
         gone = there.keys() - {rule.name for rule in wanted}
         found += [Change("delete", name) for name in gone]
     return sorted(found, key=lambda change: change.name)
-
-
-def document(rule: Rule) -> str:
-    """A rule as it is stored: what differs from the defaults."""
-    return rule.model_dump_json(by_alias=True, exclude_defaults=True)
 
 
 def _readable(row: Mapping[str, Any]) -> TenantRule | None:

@@ -1,7 +1,6 @@
 """`headrace rules test`: rules over series that somebody wrote down, in the format of promtool."""
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,14 +12,12 @@ import typer
 from deploy.cli.access import AsJson
 from schemas.durations import spell
 from schemas.errors import Invalid, Permanent
-from schemas.prometheus_rules import import_rules
+from schemas.prometheus_rules import import_rules, rule_name
 from schemas.rule_files import read_rules, the_one
 from schemas.rule_tests import AlertCase, RuleTest, RuleTests, read_tests
 from schemas.rules import Rule
 from schemas.series_notation import read_series, read_values
 from stream.core.rehearsal import Written, rehearse
-
-_ODD = re.compile(r"[^a-zA-Z0-9._-]+")
 
 
 @dataclass(frozen=True)
@@ -103,7 +100,7 @@ def _run(file: Path, test: RuleTest, name: str, rules: Sequence[Rule]) -> Iterat
     interval = test.interval or timedelta(minutes=1)
     firing = rehearse(rules, series, interval, [case.eval_time for case in test.alert_rule_test])
     for case in test.alert_rule_test:
-        alert = _ODD.sub("-", case.alertname).strip("-.")
+        alert = rule_name(case.alertname)
         if all(rule.name != alert for rule in rules):
             raise Invalid("unknown_rule", f"{file}: {name}: there is no rule {case.alertname!r}")
         found = [

@@ -22,7 +22,7 @@ from schemas.rules import Rule
 from schemas.settings import Settings
 from sinks.database import connect_pool
 from sinks.outages import OUTAGE, classify
-from sinks.rules import Change, RuleBook, TenantRule, document
+from sinks.rules import Change, RuleBook, TenantRule
 
 _T = TypeVar("_T")
 _SIGNS = {"make": "+", "change": "~", "delete": "-"}
@@ -111,7 +111,7 @@ def show(name: Name, *, api_key: ApiKey = None, as_json: AsJson = False) -> None
     if as_json:
         print(json.dumps(_facts(found[0])))
     else:
-        written = {"rules": [json.loads(document(found[0].rule))]}
+        written = {"rules": [json.loads(found[0].rule.document)]}
         print(yaml.safe_dump(written, sort_keys=False, allow_unicode=True), end="")
 
 

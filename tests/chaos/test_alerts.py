@@ -18,7 +18,6 @@ from schemas.rules import Rule
 from schemas.transitions import Transition
 from schemas.watched import Header, WatchedSeries, encode, entry, partition_of
 from schemas.watched_rows import SLOT
-from sinks.rules import document
 from stream.core.reduction import reduced
 from tests.ingestion import ARRIVES_WITHIN, PARTITIONS, Bench
 from tests.processes import Headrace, headrace
@@ -127,7 +126,7 @@ async def arrived(bench: Bench, steps: int) -> None:
 async def make_rule(bench: Bench) -> None:
     """The rule, as the API would make it."""
     query = load("sinks.sql", "rules.sql")["put_rule"]
-    await bench.pool.execute(query, bench.tenant, RULE.name, document(RULE))
+    await bench.pool.execute(query, bench.tenant, RULE.name, RULE.document)
 
 
 def alerts(bench: Bench, log: Path) -> AbstractContextManager[Headrace]:

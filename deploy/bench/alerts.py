@@ -1,26 +1,23 @@
 """Measures alerts: from a breaching sample in Kafka to the transition that says so, at full load."""
 
 import asyncio
-import json
 import random
 import secrets
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
-from uuid import UUID
 
 import aiohttp
-import msgspec
 import psutil
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from deploy.bench.alerts_ingest import Cost, ingest_costs
+from deploy.bench.alerts_load import RULES, SERIES, TICK, Fleet, a_rule_each
 from deploy.bench.ingest import Report
 from deploy.bench.query_traffic import Timing
 from deploy.bench.servers import PARTITIONS, free_port, headrace_process, own_topics
 from producers.kafka import close_producer, make_producer
 from schemas.errors import Temporary
-from schemas.rules import Rule
 from schemas.topics import Topics
 from schemas.transitions import Transition
 from sinks.database import connect_pool
@@ -29,11 +26,6 @@ from sinks.migrate import migrate
 from sinks.rules import RuleBook
 from sinks.scratch import scratch_database
 
-RULES, SERIES_OF_A_RULE = 200, 5
-SERIES = RULES * SERIES_OF_A_RULE
-_TICK = 0.02
-"""Seconds between two samples of a series: 50,000 samples a second in all."""
-_IN_A_RECORD = 100
 _WARM_UP = 5.0
 _BREACHES_A_SECOND = 20
 _BREACH = 2.0
@@ -48,7 +40,8 @@ class Result:
 
     `latency_ms` is from the moment in which the first breaching sample is given to Kafka to that in which
     a consumer that reads committed records has the transition to firing. `transitions_seen` counts what
-    was expected and came once; more or fewer is a fault.
+    was expected and came once; more or fewer is a fault. `ingest_…`: the same series, as a backlog that
+    ingest drains as fast as it can.
     """
 
     storage: str
@@ -60,6 +53,8 @@ class Result:
     transitions_seen: int
     alerts_cpu_share: float
     ingest_cpu_share: float
+    ingest_without_rules: Cost
+    ingest_with_rules: Cost
 
 
 @dataclass
@@ -71,7 +66,9 @@ class _Story:
     sent: int = 0
 
 
-async def bench_alerts(kafka: str, server: str, seconds: float, report: Report) -> Result:
+async def bench_alerts(
+    kafka: str, server: str, seconds: float, rounds: int, report: Report
+) -> Result:
     """Run once, with topics and a database of its own, and leave neither behind."""
     topics = Topics(f"bench-{secrets.token_hex(4)}.")
     story = _Story()
@@ -79,7 +76,9 @@ async def bench_alerts(kafka: str, server: str, seconds: float, report: Report) 
         storage = migrate(dsn).storage
         async with await connect_pool(dsn, role="headrace_owner", application="bench") as owners:
             tenant, _ = await Tenants(owners).create("bench")
-            await RuleBook(owners, tenant.tenant_id).apply(_rules(), prune=False, dry_run=False)
+            await RuleBook(owners, tenant.tenant_id).apply(
+                a_rule_each(), prune=False, dry_run=False
+            )
         ports = free_port(), free_port()
         async with (
             own_topics(kafka, topics),
@@ -91,11 +90,11 @@ async def bench_alerts(kafka: str, server: str, seconds: float, report: Report) 
             listening = asyncio.create_task(_listen(kafka, topics, story))
             before = _cpu(alerts), _cpu(ingest)
             started = time.monotonic()
-            fleet = _Fleet(topics.samples, tenant.tenant_id, story)
+            load = _Load(topics.samples, Fleet(tenant.tenant_id), story)
             producer = make_producer(kafka, client_id="headrace-bench")
             await producer.start()
             try:
-                await fleet.run(producer, seconds, report)
+                await load.run(producer, seconds, report)
                 await producer.flush()
             finally:
                 await close_producer(producer, timeout=10)
@@ -119,36 +118,23 @@ async def bench_alerts(kafka: str, server: str, seconds: float, report: Report) 
         sum(len(heard) == 1 for heard in story.heard.values()),
         round(used[0] / took, 2),
         round(used[1] / took, 2),
+        *await ingest_costs(kafka, server, rounds, report),
     )
 
 
-def _rules() -> list[Rule]:
-    """A metric each: half of them look at the latest value, half at a second's greatest."""
-    forms: list[dict[str, object]] = [{"function": "value"}, {"function": "max", "window": "1s"}]
-    return [
-        Rule.model_validate_json(
-            json.dumps(
-                {"name": f"rule-{n}", "metric": f"metric_{n}", "operator": ">", "critical": 100}
-                | forms[n % 2]
-            )
-        )
-        for n in range(RULES)
-    ]
-
-
-class _Fleet:
+class _Load:
     """Sends samples of all series at an even pace."""
 
-    def __init__(self, topic: str, tenant: UUID, story: _Story) -> None:
+    def __init__(self, topic: str, fleet: Fleet, story: _Story) -> None:
         self._topic = topic
-        self._tenant = str(tenant)
+        self._fleet = fleet
         self._story = story
-        # The same load each time, not a secret.
-        self._random = random.Random(1)  # noqa: S311
 
     async def run(self, producer: AIOKafkaProducer, seconds: float, report: Report) -> None:
         """Go through it; from the end of the warm-up on, series become bad one after the other."""
-        order = self._random.sample(range(SERIES), SERIES)[: int(seconds * _BREACHES_A_SECOND)]
+        # The same load each time, not a secret.
+        order = random.Random(1).sample(range(SERIES), SERIES)  # noqa: S311
+        order = order[: int(seconds * _BREACHES_A_SECOND)]
         total = _WARM_UP + seconds + _BREACH + _DRAIN
         due = began = time.monotonic()
         while (at := due - began) < total:
@@ -159,30 +145,17 @@ class _Fleet:
                 if 0 <= at - _WARM_UP - position / _BREACHES_A_SECOND < _BREACH
             }
             await self._send(producer, bad)
-            due += _TICK
+            due += TICK
             await asyncio.sleep(max(0.0, due - time.monotonic()))
 
     async def _send(self, producer: AIOKafkaProducer, bad: set[int]) -> None:
         """A sample of each series, now."""
-        stamp = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        for first in range(0, SERIES, _IN_A_RECORD):
-            numbers = range(first, first + _IN_A_RECORD)
-            samples: list[dict[str, Any]] = [
-                {
-                    "name": f"metric_{number // SERIES_OF_A_RULE}",
-                    "value": 200 if number in bad else round(self._random.random() * 50, 3),
-                    "labels": {"number": str(number)},
-                    "timestamp": stamp,
-                }
-                for number in numbers
-            ]
-            envelope = {"tenant_id": self._tenant, "source": "bench", "metrics": samples}
+        for index, record in enumerate(self._fleet.tick(datetime.now(UTC), bad)):
             now = time.time()
-            for number in bad.intersection(numbers):
+            for number in bad.intersection(record.series):
                 self._story.began.setdefault(number, now)
-            partition = first // _IN_A_RECORD % PARTITIONS
-            await producer.send(self._topic, msgspec.json.encode(envelope), partition=partition)
-            self._story.sent += _IN_A_RECORD
+            await producer.send(self._topic, record.value, partition=index % PARTITIONS)
+            self._story.sent += len(record.series)
 
 
 async def _listen(kafka: str, topics: Topics, story: _Story) -> None:

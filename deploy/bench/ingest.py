@@ -4,7 +4,7 @@ import asyncio
 import io
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -82,9 +82,11 @@ async def bench_ingest(
             load = Workload(shape, samples, tenant, datetime.now(UTC) - timedelta(hours=1))
             port = free_port()
             async with own_topics(kafka, topics):
-                await _preload(kafka, topics, load, report)
+                await preload(
+                    kafka, topics, load.values(), load.records, report, headers=HEADERS[shape]
+                )
                 async with headrace_process("ingest", kafka, dsn, topics, port) as process:
-                    rate = await _drain(pool, process, samples, report)
+                    rate = await drain(pool, process, samples, report)
                     cpu, peak = process.cpu_times(), _peak_rss(process)
                     batch = await _mean_batch(port)
             rows = await pool.fetchval("SELECT count(*) FROM samples")
@@ -111,25 +113,37 @@ _SIZE = {
 }
 
 
-async def _preload(kafka: str, topics: Topics, load: Workload, report: Report) -> None:
+async def preload(
+    kafka: str,
+    topics: Topics,
+    values: Iterable[bytes],
+    records: int,
+    report: Report,
+    *,
+    headers: Sequence[tuple[str, bytes]] = (),
+) -> None:
+    """Write `records` values to the topic of samples, to its partitions in turn."""
     producer = make_producer(kafka, client_id="headrace-bench")
     await producer.start()
     try:
-        for index, value in enumerate(load.values()):
+        for index, value in enumerate(values):
             await producer.send(
-                topics.samples, value, partition=index % PARTITIONS, headers=HEADERS[load.shape]
+                topics.samples, value, partition=index % PARTITIONS, headers=headers
             )
             if index % 1000 == 0:
-                report("preloading the topic", index, load.records)
+                report("preloading the topic", index, records)
         await producer.flush()
     finally:
         await close_producer(producer, timeout=10)
 
 
-async def _drain(
+async def drain(
     pool: "asyncpg.Pool[asyncpg.Record]", process: psutil.Popen, samples: int, report: Report
 ) -> float:
-    """Samples a second from the first commit seen to the last; starting up is not counted."""
+    """Samples a second from the first commit seen to the last; starting up is not counted.
+
+    Raises Temporary when the process stops, or stores nothing for a minute.
+    """
     first: tuple[float, int] | None = None
     seen, moved = 0, time.perf_counter()
     while True:

@@ -80,17 +80,21 @@ def alerts(
     seconds: Annotated[
         float, typer.Option(min=1, max=45, help="How long series become bad, twenty a second.")
     ] = 20,
+    rounds: Annotated[
+        int, typer.Option(min=1, help="How often ingest drains a backlog without rules, and with.")
+    ] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Send 50,000 samples a second of 1,000 series past 200 rules, and time the alerts.
 
-    From the first breaching sample to the transition that a consumer has. Runs headrace ingest and
-    headrace alerts themselves, with topics and a database of their own.
+    From the first breaching sample to the transition that a consumer has. Then 4 million samples of the
+    same series are drained as fast as can be, without rules and with them. Runs headrace ingest and
+    headrace alerts themselves, with topics and databases of their own.
 
         headrace bench alerts --json
     """
     result = _measured(
-        lambda at, report: alert_times.bench_alerts(at.kafka, at.database, seconds, report),
+        lambda at, report: alert_times.bench_alerts(at.kafka, at.database, seconds, rounds, report),
         "kafka",
         "database",
     )

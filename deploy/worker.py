@@ -2,53 +2,37 @@
 
 import asyncio
 import logging
-import os
-import ssl
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 import asyncpg
-from aiokafka import AIOKafkaConsumer
 from prometheus_client import CollectorRegistry
 from temporalio.client import Client
 from temporalio.service import RPCError
 from temporalio.worker import Worker
 
+from deploy import worker_parts as parts
 from deploy.cli.context import Endpoints, topics
-from deploy.grants import read_grants
-from producers.kafka import make_producer
 from schemas.errors import HeadraceError, Permanent
 from schemas.settings import Settings
-from schemas.topics import Topics
-from sinks.alerts import AlertStore
 from sinks.database import Role, connect_pool
 from sinks.lifecycle.maintenance import Maintenance, open_lifecycle
-from sinks.notifications import NotificationStore
-from sinks.playbooks import PlaybookStore
-from sinks.remediation_trail import RemediationTrail
 from sinks.remediations import RemediationStore
-from sinks.run_upkeep import RunUpkeep
 from sinks.runs import RunStore
 from sinks.standing import StandingStore
 from workflows import run_events, transitions
-from workflows.actions.actions import Actions
-from workflows.actions.secrets import Secrets
-from workflows.addresses import Allowed
 from workflows.maintenance.activities import MaintenanceActivities
 from workflows.maintenance.schedule import put_right
 from workflows.maintenance.workflow import MaintenanceWorkflow
 from workflows.metrics import Metrics
 from workflows.notify.activities import NotifyActivities
-from workflows.notify.delivery import Delivery
 from workflows.notify.start import Notifier
 from workflows.notify.workflow import NotifyWorkflow
-from workflows.outgoing import Outgoing, OutgoingPolicy
 from workflows.post_test.activities import PostTestActivities
 from workflows.post_test.start import PostTestStarter
 from workflows.post_test.workflow import PostTestWorkflow
 from workflows.remediation import attributes
-from workflows.remediation.activities import RemediationActivities
 from workflows.remediation.start import RemediationStarter
 from workflows.remediation.workflow import RemediationWorkflow
 from workflows.settle_run.activities import SettleRunActivities
@@ -56,7 +40,7 @@ from workflows.settle_run.ends import topic_ends
 from workflows.settle_run.start import Settler
 from workflows.settle_run.workflow import SettleRunWorkflow
 from workflows.standing import show_standing
-from workflows.topic_loop import Source, TopicLoop
+from workflows.topic_loop import TopicLoop
 
 TASK_QUEUE = "headrace"
 """Temporal task queue, after the topics' prefix as everything that installations may share."""
@@ -68,25 +52,12 @@ _NOTIFY = ".notify"
 _NOTICES = 20
 _FOLLOW_EVERY = 5.0
 """Seconds until a document of notifications that was applied is heeded."""
-_MAX_POLL_INTERVAL_MS = 100_000_000
-"""An event may wait for the database for a day; leaving the group meanwhile would not help it."""
-_DEAD_LETTER_BYTES = 1536 * 1024
 _FINISH_WITHIN = timedelta(seconds=4)
 """For steps in hand at a stop; what takes longer is cancelled and done again by the next worker."""
 _PAUSE = 2.0
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
-
-
-class Stores:
-    """What the steps of workflows read and write."""
-
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
-        self.runs = RunStore(pool)
-        self.upkeep = RunUpkeep(pool)
-        self.alerts = AlertStore(pool)
-        self.notifications = NotificationStore(pool)
 
 
 class WorkerProcess:
@@ -108,7 +79,7 @@ class WorkerProcess:
         # The rounds of both schedules at once, what each records of itself, and a look at both.
         owners = await self._connect_database("headrace_owner", 5)
         try:
-            stores = Stores(pool)
+            stores = parts.Stores(pool)
             self._runs = stores.runs
             await _persist("the database", self._runs.check)
             await _persist("the database", stores.alerts.check)
@@ -134,7 +105,7 @@ class WorkerProcess:
 
     async def _work(
         self,
-        stores: Stores,
+        stores: parts.Stores,
         pool: "asyncpg.Pool[asyncpg.Record]",
         client: Client,
         owners: "asyncpg.Pool[asyncpg.Record]",
@@ -165,18 +136,18 @@ class WorkerProcess:
             "Temporal", lambda: put_right(client, queue, self._settings.maintenance_interval)
         )
         searchable = await _persist("Temporal", lambda: attributes.put_right(client))
-        remediation = self._remediation(pool)
+        remediation = parts.remediation(self._settings, pool, self._metrics)
         remediator = RemediationStarter(
             client, queue, RemediationStore(pool), searchable=searchable
         )
         notifier = Notifier(client, queue + _NOTIFY, stores.notifications)
         self._loops = [
             TopicLoop(
-                self._source(names, names.run_events, run_events.GROUP),
+                parts.source(self._endpoints.kafka, names, names.run_events, run_events.GROUP),
                 run_events.RunEvents(stores.runs, starter.start, self._metrics),
             ),
             TopicLoop(
-                self._source(names, names.transitions, transitions.GROUP),
+                parts.source(self._endpoints.kafka, names, names.transitions, transitions.GROUP),
                 transitions.Transitions(
                     stores.alerts, [notifier.handle, remediator.handle], self._metrics
                 ),
@@ -206,7 +177,7 @@ class WorkerProcess:
                 task_queue=queue + _NOTIFY,
                 workflows=[NotifyWorkflow],
                 activities=NotifyActivities(
-                    stores.notifications, self._delivery(), self._metrics
+                    stores.notifications, parts.delivery(self._settings), self._metrics
                 ).all,
                 max_concurrent_activities=_NOTICES,
                 graceful_shutdown_timeout=_FINISH_WITHIN,
@@ -215,51 +186,6 @@ class WorkerProcess:
             await asyncio.gather(
                 *(loop.run() for loop in self._loops), notifier.follow(_FOLLOW_EVERY)
             )
-
-    def _delivery(self) -> Delivery:
-        allowed = Allowed.parse(self._settings.outgoing_allow)
-        return Delivery(
-            Outgoing(OutgoingPolicy(allowed)),
-            Secrets(os.environ),
-            allowed,
-            ssl.create_default_context(),
-        )
-
-    def _source(self, names: Topics, topic: str, group: str) -> Source:
-        return Source(
-            topic=topic,
-            dead_letters=names.dead_letters,
-            make_consumer=lambda: AIOKafkaConsumer(
-                bootstrap_servers=self._endpoints.kafka,
-                client_id="headrace-worker",
-                group_id=names.prefix + group,
-                enable_auto_commit=False,
-                auto_offset_reset="earliest",
-                # Transitions are written in transactions, whose aborted records never happened.
-                isolation_level="read_committed",
-                max_poll_interval_ms=_MAX_POLL_INTERVAL_MS,
-            ),
-            make_producer=lambda: make_producer(
-                self._endpoints.kafka,
-                client_id="headrace-worker-dead-letters",
-                max_record_bytes=_DEAD_LETTER_BYTES,
-            ),
-        )
-
-    def _remediation(self, pool: "asyncpg.Pool[asyncpg.Record]") -> RemediationActivities:
-        return RemediationActivities(
-            RemediationStore(pool),
-            RemediationTrail(pool),
-            PlaybookStore(pool),
-            Actions(
-                Outgoing(OutgoingPolicy(Allowed.parse(self._settings.outgoing_allow))),
-                Secrets(os.environ),
-                read_grants(self._settings.remediation_grants),
-            ),
-            self._metrics,
-            per_tenant=self._settings.remediation_max_per_hour,
-            clock=lambda: datetime.now(UTC),
-        )
 
     async def _connect_database(self, role: Role, max_size: int) -> "asyncpg.Pool[asyncpg.Record]":
         return await _persist(

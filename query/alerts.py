@@ -121,11 +121,11 @@ async def list_alerts(
     that name). A page may hold fewer than `limit` and still have one that follows.
     """
     wanted = Wanted(state, rule, level, since, tuple(match))
-    after = cursors.decode(cursor, _Position, *_key(wanted)) if cursor is not None else None
+    after = cursors.after(cursor, _Position, *_key(wanted))
     async with parts.database.reading(tenant) as reading:
         rows, last = await _find(reading, wanted, after, limit)
         alerts = await _alerts(reading, rows, parts.clock())
-    return AlertPage(alerts=alerts, next_cursor=last and cursors.encode(last, *_key(wanted)))
+    return AlertPage(alerts=alerts, next_cursor=cursors.following(last, *_key(wanted)))
 
 
 @router.get("/alerts/{alert_id}", summary="One alert", responses=described(404))
@@ -174,14 +174,14 @@ async def list_changes(
 ) -> ChangePage:
     """Page through what happened to alerts, each change once."""
     request = (alert, rule, state, start, end)
-    after = cursors.decode(cursor, _Position, *request) if cursor is not None else None
+    after = cursors.after(cursor, _Position, *request)
     async with parts.database.reading(tenant) as reading:
         rows = await reading.rows(
             "alert_history", *request, after and after.at, after and after.id, limit + 1
         )
     changes = [change_of(row) for row in rows[:limit]]
     last = _Position(changes[-1].at, changes[-1].id) if len(rows) > limit else None
-    return ChangePage(changes=changes, next_cursor=last and cursors.encode(last, *request))
+    return ChangePage(changes=changes, next_cursor=cursors.following(last, *request))
 
 
 class NoAlert(Invalid):

@@ -99,14 +99,14 @@ async def list_baselines(
     cursor: CursorText = None,
 ) -> BaselinePage:
     """Page through the pinned runs."""
-    after = cursors.decode(cursor, _Position, test) if cursor is not None else None
+    after = cursors.after(cursor, _Position, test)
     async with parts.database.reading(tenant) as reading:
         rows = await reading.rows(
             "list_baselines", test, after and after.test, after and after.name, limit + 1
         )
     found = [Baseline(**row) for row in rows[:limit]]
     last = _Position(found[-1].test, found[-1].name) if len(rows) > limit else None
-    return BaselinePage(baselines=found, next_cursor=last and cursors.encode(last, test))
+    return BaselinePage(baselines=found, next_cursor=cursors.following(last, test))
 
 
 @router.get(_ONE, summary="One baseline", responses=described(404))

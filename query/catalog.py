@@ -86,10 +86,6 @@ class Cardinality(Answer):
     rejections: list[Rejection]
 
 
-class _Position(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
-    last: str
-
-
 LabelName = Annotated[
     Storable | None,
     Query(
@@ -115,16 +111,17 @@ async def list_names(
     cursor: CursorText = None,
 ) -> Names:
     """List the names that begin with `prefix`, and how many series each has."""
-    after = cursors.decode(cursor, _Position, "names", prefix).last if cursor is not None else None
+    after = cursors.after(cursor, cursors.Name, "names", prefix)
     async with parts.database.reading(tenant) as reading:
-        rows = await reading.rows("catalog_names", prefix, after, limit + 1)
+        rows = await reading.rows("catalog_names", prefix, after and after.name, limit + 1)
     metrics = [MetricFacts(**row) for row in rows[:limit]]
     more = len(rows) > limit
+    last = cursors.Name(metrics[-1].name) if more else None
     return Names(
         names=[one.name for one in metrics],
         metrics=metrics,
         more=more,
-        next_cursor=cursors.encode(_Position(metrics[-1].name), "names", prefix) if more else None,
+        next_cursor=cursors.following(last, "names", prefix),
     )
 
 
@@ -148,17 +145,18 @@ async def list_labels(
         found = [LabelFacts(**row) for row in rows]
         return Labels(name=name, labels=found, label=None, values=[], next_cursor=None)
     request = ("labels", name, label, prefix)
-    after = cursors.decode(cursor, _Position, *request).last if cursor is not None else None
+    after = cursors.after(cursor, cursors.Name, *request)
     async with parts.database.reading(tenant) as reading:
-        rows = await reading.rows("list_label_values", name, label, prefix or "", after, limit + 1)
+        last = after and after.name
+        rows = await reading.rows("list_label_values", name, label, prefix or "", last, limit + 1)
     values = [row["value"] for row in rows[:limit]]
-    last = _Position(values[-1]) if len(rows) > limit else None
+    end = cursors.Name(values[-1]) if len(rows) > limit else None
     return Labels(
         name=name,
         labels=[],
         label=label,
         values=values,
-        next_cursor=last and cursors.encode(last, *request),
+        next_cursor=cursors.following(end, *request),
     )
 
 

@@ -16,6 +16,22 @@ _DIGEST = 8
 _T = TypeVar("_T", bound=msgspec.Struct)
 
 
+class Name(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
+    """Where a page of names, or of what goes by them, ended."""
+
+    name: str
+
+
+def after(cursor: str | None, position: type[_T], *request: object) -> _T | None:
+    """Where the page before ended; None when the first is asked for. Raises what `decode` raises."""
+    return None if cursor is None else decode(cursor, position, *request)
+
+
+def following(position: msgspec.Struct | None, *request: object) -> str | None:
+    """The cursor of the page that follows; None after the last."""
+    return None if position is None else encode(position, *request)
+
+
 def encode(position: msgspec.Struct, *request: object) -> str:
     """A cursor for the page that follows `position` under the same parameters."""
     body = msgspec.json.encode(position)

@@ -1,19 +1,18 @@
 """Routes of metric definitions: what a name means, how long it is kept, what a query returns."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import quote
 
-import msgspec
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 from pydantic import Field
 
-from query import cursors, freshness, preconditions
+from query import cursors, preconditions
 from query.answers import Answer
 from query.credentials import AdminTenant, Tenant
 from query.database import Reading, Taken
-from query.parameters import EARLIEST, CursorText, Limit, MetricInPath, Prefix
+from query.parameters import CursorText, Limit, MetricInPath, Prefix
 from query.parts import Wired
 from query.paths import NAME
 from query.preconditions import IfMatch
@@ -24,8 +23,6 @@ MOST = 10_000
 """Definitions of one tenant: ingest keeps them in memory."""
 
 _PATH = "/api/v1/metrics/definitions"
-_ETAG = {"ETag": {"description": "Names this version.", "schema": {"type": "string"}}}
-_LOCATION = {"Location": {"description": "Where it is.", "schema": {"type": "string"}}}
 
 
 class StoredDefinition(NamedDefinition):
@@ -37,9 +34,8 @@ class StoredDefinition(NamedDefinition):
 
     @property
     def etag(self) -> str:
-        """Names this version; a definition that was deleted and made again has others."""
-        born = (self.created_at - EARLIEST) // timedelta(microseconds=1)
-        return f'"{self.version}-{born:x}"'
+        """Names this version."""
+        return preconditions.tag(self.version, self.created_at)
 
 
 class DefinitionPage(Answer):
@@ -60,10 +56,6 @@ class DefinitionRemoval(Answer):
     )
 
 
-class _Position(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
-    name: str
-
-
 router = APIRouter(prefix=_PATH, tags=["definitions"], responses=described(401, 403, 422, 503, 504))
 
 
@@ -77,19 +69,19 @@ async def list_definitions(
     cursor: CursorText = None,
 ) -> DefinitionPage:
     """Page through the definitions whose names begin with `prefix`."""
-    after = cursors.decode(cursor, _Position, prefix).name if cursor is not None else None
+    after = cursors.after(cursor, cursors.Name, prefix)
     async with parts.database.reading(tenant) as reading:
-        rows = await reading.rows("list_definitions", prefix, after, limit + 1)
+        rows = await reading.rows("list_definitions", prefix, after and after.name, limit + 1)
     found = [_stored(row) for row in rows[:limit]]
-    last = _Position(found[-1].name) if len(rows) > limit else None
-    return DefinitionPage(definitions=found, next_cursor=last and cursors.encode(last, prefix))
+    last = cursors.Name(found[-1].name) if len(rows) > limit else None
+    return DefinitionPage(definitions=found, next_cursor=cursors.following(last, prefix))
 
 
 @router.post(
     "",
     status_code=201,
     summary="Define a metric",
-    responses={**described(400, 409, 413), 201: {"headers": {**_ETAG, **_LOCATION}}},
+    responses={**described(400, 409, 413), **preconditions.MADE},
 )
 async def create_definition(
     parts: Wired, tenant: AdminTenant, definition: NamedDefinition, response: Response
@@ -107,15 +99,14 @@ async def create_definition(
     if not rows:
         raise HTTPException(409, f"There are {MOST} definitions: delete some first.")
     stored = _stored(rows[0])
-    response.headers["Location"] = f"{_PATH}/{quote(stored.name, safe='')}"
-    response.headers["ETag"] = stored.etag
+    preconditions.made(stored.etag, f"{_PATH}/{quote(stored.name, safe='')}", response)
     return stored
 
 
 @router.get(
     NAME,
     summary="One definition",
-    responses={**described(404), 200: {"headers": _ETAG}, 304: {"description": "Not Modified"}},
+    responses={**described(404), **preconditions.SHOWN},
 )
 async def get_definition(
     parts: Wired, tenant: Tenant, name: MetricInPath, request: Request, response: Response
@@ -123,16 +114,14 @@ async def get_definition(
     """Show the definition of a metric; its ETag is what a change must name."""
     async with parts.database.reading(tenant) as reading:
         stored = await _get(reading, "get_definition", name)
-    if freshness.matches(request.headers.getlist("if-none-match"), stored.etag):
-        raise freshness.NotModified(stored.etag)
-    response.headers["ETag"] = stored.etag
+    preconditions.show(stored.etag, request, response)
     return stored
 
 
 @router.put(
     NAME,
     summary="Replace a definition",
-    responses={**described(400, 404, 412, 413, 428), 200: {"headers": _ETAG}},
+    responses={**described(400, 404, 412, 413, 428), **preconditions.TAGGED},
 )
 async def replace_definition(
     *,
@@ -156,7 +145,7 @@ async def replace_definition(
 @router.delete(
     NAME,
     summary="Delete a definition, not the samples",
-    responses={**described(404, 412, 428), 200: {"headers": _ETAG}},
+    responses={**described(404, 412, 428), **preconditions.TAGGED},
 )
 async def delete_definition(
     *,

@@ -111,7 +111,7 @@ async def list_keys(
     cursor: CursorText = None,
 ) -> KeyPage:
     """Page through the tenant's keys. The keys themselves are kept nowhere."""
-    after = cursors.decode(cursor, _Position, dead) if cursor is not None else None
+    after = cursors.after(cursor, _Position, dead)
     created_at, hashed = (after.created_at, after.key_hash) if after else (None, None)
     async with parts.database.writing(tenant) as session:  # readers see no hash
         rows = await session.rows("list_tenant_keys", created_at, hashed, limit + 1, dead)
@@ -119,7 +119,7 @@ async def list_keys(
     last = _Position(rows[limit - 1]["created_at"], rows[limit - 1]["key_hash"]) if more else None
     return KeyPage(
         keys=[Key(**_facts(row)) for row in rows[:limit]],
-        next_cursor=last and cursors.encode(last, dead),
+        next_cursor=cursors.following(last, dead),
     )
 
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
-import msgspec
 from fastapi import APIRouter, HTTPException, Path, Query
 from pydantic import Field
 
@@ -49,10 +48,6 @@ class PlaybookRemoval(Answer):
     versions: int
 
 
-class _Position(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
-    name: str
-
-
 router = APIRouter(
     prefix="/api/v1/playbooks", tags=["remediation"], responses=described(401, 403, 422, 503, 504)
 )
@@ -63,13 +58,13 @@ async def list_playbooks(
     *, parts: Wired, tenant: Tenant, limit: Limit = 100, cursor: CursorText = None
 ) -> PlaybookPage:
     """Page through the playbooks."""
-    after = cursors.decode(cursor, _Position).name if cursor is not None else None
+    after = cursors.after(cursor, cursors.Name)
     async with parts.database.reading(tenant) as reading:
-        rows = await reading.rows("list_playbooks", after, limit + 1)
-    last = _Position(rows[limit - 1]["name"]) if len(rows) > limit else None
+        rows = await reading.rows("list_playbooks", after and after.name, limit + 1)
+    last = cursors.Name(rows[limit - 1]["name"]) if len(rows) > limit else None
     return PlaybookPage(
         playbooks=[_stored(row) for row in rows[:limit]],
-        next_cursor=last and cursors.encode(last),
+        next_cursor=cursors.following(last),
     )
 
 

@@ -113,16 +113,15 @@ async def list_remediations(
 ) -> RemediationPage:
     """Page through what was done about incidents, and what was not, and why."""
     request = (state, rule, since)
-    after = cursors.decode(cursor, _Position, *request) if cursor is not None else None
+    after = cursors.after(cursor, _Position, *request)
     position = (after.created_at, after.remediation_id) if after else (None, None)
     async with parts.database.reading(tenant) as reading:
         rows = await reading.rows("list_remediations", *request, *position, limit + 1)
-    more = len(rows) > limit
-    last = rows[limit - 1] if more else None
+    last = rows[limit - 1] if len(rows) > limit else None
+    end = last and _Position(last["created_at"], last["remediation_id"])
     return RemediationPage(
         remediations=[Remediation(**_facts(row)) for row in rows[:limit]],
-        next_cursor=last
-        and cursors.encode(_Position(last["created_at"], last["remediation_id"]), *request),
+        next_cursor=cursors.following(end, *request),
     )
 
 

@@ -1,19 +1,18 @@
 """Routes of alert rules: what is watched, when it is bad, and what is done about it."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import quote
 
-import msgspec
 from fastapi import APIRouter, HTTPException, Path, Request, Response
 from pydantic import Field
 
-from query import cursors, freshness, preconditions
+from query import cursors, preconditions
 from query.answers import Answer
 from query.credentials import AdminTenant, Tenant
 from query.database import Reading, Taken
-from query.parameters import EARLIEST, CursorText, Limit, Prefix
+from query.parameters import CursorText, Limit, Prefix
 from query.parts import Wired
 from query.preconditions import IfMatch
 from query.problems import bad_parameter
@@ -24,8 +23,6 @@ MOST = 2_000
 """Rules of one tenant: the processes that evaluate them keep all in memory."""
 
 _PATH = "/api/v1/rules"
-_ETAG = {"ETag": {"description": "Names this version.", "schema": {"type": "string"}}}
-_LOCATION = {"Location": {"description": "Where it is.", "schema": {"type": "string"}}}
 
 NameInPath = Annotated[
     RuleName, Path(max_length=140, description="The rule's name.", examples=["items-slow"])
@@ -42,9 +39,8 @@ class StoredRule(Answer):
 
     @property
     def etag(self) -> str:
-        """Names this version; a rule that was deleted and made again has others."""
-        born = (self.created_at - EARLIEST) // timedelta(microseconds=1)
-        return f'"{self.version}-{born:x}"'
+        """Names this version."""
+        return preconditions.tag(self.version, self.created_at)
 
 
 class RulePage(Answer):
@@ -52,10 +48,6 @@ class RulePage(Answer):
 
     rules: list[StoredRule]
     next_cursor: str | None = Field(description="of the page that follows; null on the last")
-
-
-class _Position(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
-    name: str
 
 
 router = APIRouter(prefix=_PATH, tags=["rules"], responses=described(401, 403, 422, 503, 504))
@@ -74,19 +66,19 @@ async def list_rules(
 
     Those that definitions stand for by their `alert_threshold` are with the definitions.
     """
-    after = cursors.decode(cursor, _Position, prefix).name if cursor is not None else None
+    after = cursors.after(cursor, cursors.Name, prefix)
     async with parts.database.reading(tenant) as reading:
-        rows = await reading.rows("list_rules", prefix, after, limit + 1)
+        rows = await reading.rows("list_rules", prefix, after and after.name, limit + 1)
     found = [_stored(row) for row in rows[:limit]]
-    last = _Position(found[-1].rule.name) if len(rows) > limit else None
-    return RulePage(rules=found, next_cursor=last and cursors.encode(last, prefix))
+    last = cursors.Name(found[-1].rule.name) if len(rows) > limit else None
+    return RulePage(rules=found, next_cursor=cursors.following(last, prefix))
 
 
 @router.post(
     "",
     status_code=201,
     summary="Make a rule",
-    responses={**described(400, 409, 413), 201: {"headers": {**_ETAG, **_LOCATION}}},
+    responses={**described(400, 409, 413), **preconditions.MADE},
 )
 async def create_rule(
     parts: Wired, tenant: AdminTenant, rule: Rule, response: Response
@@ -104,15 +96,14 @@ async def create_rule(
     if not rows:
         raise HTTPException(409, f"There are {MOST} rules: delete some first.")
     stored = _stored(rows[0])
-    response.headers["Location"] = f"{_PATH}/{quote(rule.name, safe='')}"
-    response.headers["ETag"] = stored.etag
+    preconditions.made(stored.etag, f"{_PATH}/{quote(rule.name, safe='')}", response)
     return stored
 
 
 @router.get(
     "/{name}",
     summary="One rule",
-    responses={**described(404), 200: {"headers": _ETAG}, 304: {"description": "Not Modified"}},
+    responses={**described(404), **preconditions.SHOWN},
 )
 async def get_rule(
     parts: Wired, tenant: Tenant, name: NameInPath, request: Request, response: Response
@@ -120,16 +111,14 @@ async def get_rule(
     """Show a rule; its ETag is what a change must name."""
     async with parts.database.reading(tenant) as reading:
         stored = await _get(reading, "get_rule", name)
-    if freshness.matches(request.headers.getlist("if-none-match"), stored.etag):
-        raise freshness.NotModified(stored.etag)
-    response.headers["ETag"] = stored.etag
+    preconditions.show(stored.etag, request, response)
     return stored
 
 
 @router.put(
     "/{name}",
     summary="Replace a rule",
-    responses={**described(400, 404, 412, 413, 428), 200: {"headers": _ETAG}},
+    responses={**described(400, 404, 412, 413, 428), **preconditions.TAGGED},
 )
 async def replace_rule(
     *,

@@ -63,7 +63,7 @@ async def list_runs(
 ) -> RunPage:
     """Page through runs, each with the figures that it is known by once it is aggregated."""
     request = (test, state, verdict, tags_of(tag), start, end)
-    after = cursors.decode(cursor, _Position, *request) if cursor is not None else None
+    after = cursors.after(cursor, _Position, *request)
     started_at, execution_id = (after.started_at, after.execution_id) if after else (None, None)
     async with parts.database.reading(tenant) as reading:
         rows = await reading.rows("list_runs", *request, started_at, execution_id, limit + 1)
@@ -73,7 +73,7 @@ async def list_runs(
     found, _ = await figures(summaries_of)
     runs = headlines.of_runs(rows, headlines.by_run(summaries_of, found))
     last = _Position(runs[-1].started_at, runs[-1].execution_id) if more else None
-    return RunPage(runs=runs, next_cursor=last and cursors.encode(last, *request))
+    return RunPage(runs=runs, next_cursor=cursors.following(last, *request))
 
 
 @router.get("/{execution_id}", summary="One run", responses=described(404))

@@ -9,7 +9,7 @@ import msgspec
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from query import cursors, freshness, preconditions
+from query import cursors, preconditions
 from query.alert_answers import Silence, SilenceState, silence_of
 from query.alerts import Limit
 from query.answers import Answer
@@ -27,8 +27,6 @@ MOST = 500
 """Silences of one tenant that have not expired: each is tried on each alert that somebody is told of."""
 
 _PATH = "/api/v1/silences"
-_ETAG = {"ETag": {"description": "Names this version.", "schema": {"type": "string"}}}
-_LOCATION = {"Location": {"description": "Where it is.", "schema": {"type": "string"}}}
 
 
 class NewSilence(BaseModel):
@@ -82,18 +80,18 @@ async def list_silences(
     cursor: CursorText = None,
 ) -> SilencePage:
     """Page through silences."""
-    after = cursors.decode(cursor, _Position, state) if cursor is not None else None
+    after = cursors.after(cursor, _Position, state)
     async with parts.database.reading(tenant) as reading:
         found = await some(reading, state, after, limit + 1, parts.clock())
     last = _Position(found[limit - 1].expires_at, found[limit - 1].id) if found[limit:] else None
-    return SilencePage(silences=found[:limit], next_cursor=last and cursors.encode(last, state))
+    return SilencePage(silences=found[:limit], next_cursor=cursors.following(last, state))
 
 
 @router.post(
     "",
     status_code=201,
     summary="Silence alerts",
-    responses={**described(400, 409, 413), 201: {"headers": {**_ETAG, **_LOCATION}}},
+    responses={**described(400, 409, 413), **preconditions.MADE},
 )
 async def create_silence(
     parts: Wired, tenant: AdminTenant, silence: NewSilence, response: Response
@@ -107,15 +105,14 @@ async def create_silence(
             made = await create(writing, silence, parts.clock())
     except TooMany as error:
         raise HTTPException(409, str(error)) from error
-    response.headers["Location"] = f"{_PATH}/{made.id}"
-    response.headers["ETag"] = made.etag
+    preconditions.made(made.etag, f"{_PATH}/{made.id}", response)
     return made
 
 
 @router.get(
     "/{silence_id}",
     summary="One silence",
-    responses={**described(404), 200: {"headers": _ETAG}, 304: {"description": "Not Modified"}},
+    responses={**described(404), **preconditions.SHOWN},
 )
 async def get_silence(
     parts: Wired, tenant: Tenant, silence_id: _Id, request: Request, response: Response
@@ -123,16 +120,14 @@ async def get_silence(
     """Show a silence; its ETag is what a change must name."""
     async with parts.database.reading(tenant) as reading:
         found = await _get(reading, "get_silence", silence_id, parts.clock())
-    if freshness.matches(request.headers.getlist("if-none-match"), found.etag):
-        raise freshness.NotModified(found.etag)
-    response.headers["ETag"] = found.etag
+    preconditions.show(found.etag, request, response)
     return found
 
 
 @router.put(
     "/{silence_id}",
     summary="Replace a silence",
-    responses={**described(400, 404, 412, 413, 428), 200: {"headers": _ETAG}},
+    responses={**described(400, 404, 412, 413, 428), **preconditions.TAGGED},
 )
 async def replace_silence(
     *,

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import random
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ import psutil
 
 from deploy.bench.query_load import Report
 from deploy.bench.query_mix import Panel
+from deploy.bench.servers import free_port
 from schemas.errors import Temporary
 
 STARTS_WITHIN = 30.0
@@ -43,7 +43,7 @@ class Timing:
 @asynccontextmanager
 async def api_process(dsn: str, raw_retention: timedelta) -> AsyncIterator[str]:
     """`headrace api` itself over a database. Yields its URL when it is ready."""
-    port = _free_port()
+    port = free_port()
     env = {
         **os.environ,
         "HEADRACE_DATABASE": dsn,
@@ -119,9 +119,3 @@ async def _ready(url: str, process: psutil.Popen) -> None:
             except aiohttp.ClientError:
                 pass
             await asyncio.sleep(0.05)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -1,34 +1,28 @@
 """`headrace bench`: speed, measured on this machine, beside what its database could do at best."""
 
-import asyncio
 import dataclasses
 import json
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Annotated, TypeVar
+from typing import Annotated
 
-import psycopg
 import typer
 from rich.console import Console
-from rich.progress import Progress
-from rich.table import Table
 
 from deploy.bench import alerts as alert_times
 from deploy.bench import dashboards as load_tests
 from deploy.bench import post_test as post_tests
 from deploy.bench import query as queries
-from deploy.bench.ingest import Result, bench_ingest
-from deploy.bench.query_load import Report
+from deploy.bench.ingest import bench_ingest
 from deploy.bench.query_mix import METRICS
 from deploy.bench.workload import Shape
-from deploy.cli.bench_display import dashboard_table
-from deploy.cli.context import Endpoints, Need, resolve
-from deploy.local.stack import Stack
-from schemas.errors import Permanent, Temporary
-from schemas.settings import EMBEDDED, Settings
-from sinks.outages import OUTAGE, classify
-
-_T = TypeVar("_T")
+from deploy.cli.bench_display import (
+    dashboard_table,
+    ingest_table,
+    post_test_table,
+    query_table,
+)
+from deploy.cli.bench_servers import measured
+from schemas.errors import Permanent
+from schemas.settings import Settings
 
 bench = typer.Typer(
     help="Measure this machine. Each benchmark makes and removes its own topic and database.",
@@ -63,7 +57,7 @@ def ingest(
     """
     if samples % 1000:
         raise Permanent("--samples must be a multiple of 1,000: an Arrow record carries so many.")
-    result = _measured(
+    result = measured(
         lambda at, report: bench_ingest(at.kafka, at.database, shape, samples, report),
         "kafka",
         "database",
@@ -71,7 +65,7 @@ def ingest(
     if as_json:
         print(json.dumps(dataclasses.asdict(result)))
     else:
-        Console().print(_table(result))
+        Console().print(ingest_table(result))
 
 
 @bench.command("alerts")
@@ -93,7 +87,7 @@ def alerts(
 
         headrace bench alerts --json
     """
-    result = _measured(
+    result = measured(
         lambda at, report: alert_times.bench_alerts(at.kafka, at.database, seconds, rounds, report),
         "kafka",
         "database",
@@ -138,7 +132,7 @@ def query(
         raise Permanent(
             f"--series must be a multiple of {len(METRICS)}: so many metrics they have."
         )
-    result = _measured(
+    result = measured(
         lambda at, report: queries.bench_query(
             at.database,
             days=days,
@@ -153,7 +147,7 @@ def query(
     if as_json:
         print(json.dumps(dataclasses.asdict(result)))
     else:
-        Console().print(_query_table(result))
+        Console().print(query_table(result))
     for difference in result.differences:
         Console(stderr=True).print(f"[red]differs[/] {difference}", highlight=False)
     if result.differences:
@@ -180,7 +174,7 @@ def dashboards(
         headrace bench dashboards
         headrace bench dashboards --nights 30 --json
     """
-    result = _measured(
+    result = measured(
         lambda at, report: load_tests.bench_dashboards(
             at.database,
             nights=nights,
@@ -214,108 +208,12 @@ def post_test(
         headrace bench post-test
         headrace bench post-test --points 1000000 --json
     """
-    result = _measured(
+    result = measured(
         lambda at, report: post_tests.bench_post_test(at.database, points, report), "database"
     )
     if as_json:
         print(json.dumps(dataclasses.asdict(result)))
     else:
-        Console().print(_post_test_table(result))
+        Console().print(post_test_table(result))
     if result.raw_left or not result.counts_match:
         raise typer.Exit(1)
-
-
-def _measured(measure: Callable[[Endpoints, Report], Awaitable[_T]], *needs: Need) -> _T:
-    """Run a benchmark on the servers that it needs, with a line of progress."""
-    console = Console(stderr=True)
-    with (
-        _servers(Settings(), console, needs) as endpoints,
-        Progress(console=console, transient=True) as progress,
-    ):
-        task = progress.add_task("preparing", total=None)
-
-        def report(what: str, done: int, total: int) -> None:
-            progress.update(task, description=what, completed=done, total=total)
-
-        async def run() -> _T:
-            return await measure(endpoints, report)
-
-        try:
-            return asyncio.run(run())
-        except psycopg.Error as error:
-            raise Temporary(f"The database can't be used: {error}") from error
-        except OUTAGE as error:
-            raise classify(error) from error
-
-
-@contextmanager
-def _servers(settings: Settings, console: Console, needs: Sequence[Need]) -> Iterator[Endpoints]:
-    """The servers to measure on: those that run, else a private stack that is gone afterwards."""
-    wanted = EMBEDDED in [getattr(settings, need) for need in needs]
-    if not wanted or Stack.from_settings(settings).state() is not None:
-        yield resolve(settings, *needs)
-        return
-    with console.status("starting servers for this benchmark"):
-        private = Stack(
-            settings.home / "bench",
-            "auto",
-            runtime=settings.runtime or settings.home / "runtime",
-            services_only=True,
-            kafka=settings.kafka if "kafka" in needs else "unused:0",
-            database=settings.database,
-            temporal="unused:0",
-        )
-        private.start()
-    try:
-        yield Endpoints(private.endpoints.kafka, private.endpoints.database, "unused")
-    finally:
-        private.stop()
-
-
-def _table(result: Result) -> Table:
-    table = Table(title=f"ingest, {result.shape}, {result.storage}", show_header=False)
-    share = result.samples_per_second / result.limit_samples_per_second
-    table.add_row("samples a second", f"[bold]{result.samples_per_second:,}[/]")
-    table.add_row(
-        "limit (COPY alone)", f"{result.limit_samples_per_second:,}; ingest reaches {share:.0%}"
-    )
-    table.add_row("samples, rows", f"{result.samples:,}, {result.rows:,}")
-    table.add_row("CPU of the process", f"{result.cpu_seconds} s")
-    table.add_row("peak memory of the process", f"{result.peak_rss_mb} MB")
-    table.add_row("bytes a sample on disk", f"{result.bytes_per_sample}")
-    return table
-
-
-def _post_test_table(result: post_tests.Result) -> Table:
-    table = Table(title=f"after a load test, {result.storage}", show_header=False)
-    table.add_row("points", f"{result.points:,}")
-    table.add_row("aggregated in", f"[bold]{result.aggregate_seconds}[/] s")
-    table.add_row("rows of aggregates", f"{result.aggregate_rows:,}")
-    table.add_row("counts", "match" if result.counts_match else "[red]differ[/]")
-    table.add_row("deleted in", f"{result.clean_up_seconds} s")
-    table.add_row("raw points left, dead rows", f"{result.raw_left:,}, {result.dead_rows:,}")
-    before, after = result.disk_before, result.disk_after
-    table.add_row("disk: raw points", f"{before.raw / 1e6:,.0f} MB, then {after.raw / 1e6:,.0f}")
-    table.add_row("disk: aggregates", f"{before.kept / 1e6:,.0f} MB, then {after.kept / 1e6:,.0f}")
-    return table
-
-
-def _query_table(result: queries.Result) -> Table:
-    table = Table(
-        title=f"{result.days} days of {result.series} series, {result.storage}",
-        caption=f"mix: p50 [bold]{result.mix.p50_ms}[/], p95 [bold]{result.mix.p95_ms}[/], "
-        f"p99 [bold]{result.mix.p99_ms}[/] ms",
-    )
-    table.add_column("panel")
-    for name in ("p95, ms", "rows read", "from raw", "times fewer"):
-        table.add_column(name, justify="right")
-    for name, panel in result.queries.items():
-        raw = panel.rows_read_raw
-        table.add_row(
-            name,
-            f"{panel.p95_ms}",
-            f"{panel.rows_read:,}",
-            "" if raw is None else f"{raw:,}",
-            "" if raw is None else f"{raw / max(panel.rows_read, 1):,.0f}",
-        )
-    return table

@@ -173,7 +173,7 @@ async def overview(
     cursor: CursorText = None,
 ) -> Response:
     """Show each test's last run and verdict, and how requests, errors and p95 went over the last runs."""
-    after = cursors.decode(cursor, _Position, last) if cursor is not None else None
+    after = cursors.after(cursor, _Position, last)
     asked = Asked(request, parts, tenant, accepted, Filters(), parts.clock())
     async with parts.database.reading(tenant) as reading:
         position = (after.last_at, after.test) if after else (None, None)
@@ -190,7 +190,7 @@ async def overview(
         for history in list(tests.values())[:limit]
     ]
     end = _Position(shown[-1].started_at, shown[-1].test) if len(tests) > limit else None
-    answer = Overview(tests=shown, next_cursor=end and cursors.encode(end, last))
+    answer = Overview(tests=shown, next_cursor=cursors.following(end, last))
     return asked.respond(answer, "tests", lambda: table(OverviewRow, shown))
 
 

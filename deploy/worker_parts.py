@@ -29,6 +29,8 @@ from workflows.topic_loop import Source
 
 _MAX_POLL_INTERVAL_MS = 100_000_000
 """An event may wait for the database for a day; leaving the group meanwhile would not help it."""
+_SESSION_MS = 6000
+"""What a killed worker had in hand waits so long for another. Brokers take no less unless told to."""
 _DEAD_LETTER_BYTES = 1536 * 1024
 
 
@@ -67,6 +69,8 @@ def source(kafka: str, names: Topics, topic: str, group: str) -> Source:
             # Transitions are written in transactions, whose aborted records never happened.
             isolation_level="read_committed",
             max_poll_interval_ms=_MAX_POLL_INTERVAL_MS,
+            session_timeout_ms=_SESSION_MS,
+            heartbeat_interval_ms=_SESSION_MS // 3,
         ),
         make_producer=lambda: make_producer(
             kafka,

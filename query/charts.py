@@ -84,7 +84,7 @@ async def bucketed(
     now = parts.clock()
     asked = time_range(start, end, now)
     check_buckets(asked, bucket)
-    async with parts.database.reading(tenant) as reading:
+    async with parts.database.reading(tenant, "generic") as reading:
         subject = await look_up(reading, name, label, match, asked)
         defined = subject.defined
         figure = agg or defined.aggregation
@@ -146,7 +146,7 @@ async def aggregated(
     now = parts.clock()
     asked = time_range(start, end, now)
     wanted = [one for one in FIGURES if one in agg.split(",")]
-    async with parts.database.reading(tenant) as reading:
+    async with parts.database.reading(tenant, "generic") as reading:
         subject = await look_up(reading, name, label, match, asked)
         defined = subject.defined
         kept = parts.retention.kept(now, defined.retention_days)

@@ -101,7 +101,7 @@ async def list_samples(
     else:
         after = msgspec.structs.replace(cursors.decode(cursor, Position, *asked_for), level="raw")
     asked = TimeRange(after.start, after.end)
-    async with parts.database.reading(tenant) as reading:
+    async with parts.database.reading(tenant, "generic") as reading:
         subject = await look_up(reading, name, label, match, asked)
         etag = freshness.etag(subject.state, request, tenant, asked=asked, level="raw", now=now)
         series = await subject.series()
@@ -135,7 +135,7 @@ async def latest(
 ) -> Response:
     """Show what each series of a metric measured last, however long ago."""
     now = parts.clock()
-    async with parts.database.reading(tenant) as reading:
+    async with parts.database.reading(tenant, "generic") as reading:
         subject = await look_up(reading, name, label, match, _EVER)
         etag = freshness.etag(subject.state, request, tenant, asked=_EVER, level="raw", now=now)
         series = await subject.series()

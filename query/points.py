@@ -91,7 +91,7 @@ async def list_points(
     asked_for = (name, sorted(label), sorted(match), start, end, agg)
     following = None if cursor is None else cursors.decode(cursor, Position, *asked_for)
     asked = TimeRange(following.start, following.end) if following else time_range(start, end, now)
-    async with parts.database.reading(tenant) as reading:
+    async with parts.database.reading(tenant, "generic") as reading:
         subject = await look_up(reading, name, label, match, asked)
         defined = subject.defined
         kept = parts.retention.kept(now, defined.retention_days)

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from deploy.bench.query_load import Pool
 from deploy.bench.query_mix import Panel, Question
 from query.api import create_api
-from query.database import QUERIES, Database, Reading, Rows, TenantDatabase, transaction
+from query.database import QUERIES, Database, Plan, Reading, Rows, TenantDatabase, transaction
 from query.routing import Retention
 from schemas.errors import Temporary
 from schemas.named_queries import load
@@ -36,8 +36,8 @@ class _Watched:
     seen: list[Statement] = field(default_factory=list)
 
     @asynccontextmanager
-    async def reading(self, tenant_id: UUID) -> AsyncIterator[Reading]:
-        async with self.database.reading(tenant_id) as reading:
+    async def reading(self, tenant_id: UUID, plan: Plan = "custom") -> AsyncIterator[Reading]:
+        async with self.database.reading(tenant_id, plan) as reading:
             yield _WatchedReading(reading, self.seen)
 
     def writing(self, tenant_id: UUID) -> AbstractAsyncContextManager[Reading]:
@@ -141,7 +141,7 @@ class Witness:
         """A transaction as the API begins it, without its limit of time."""
         async with (
             self._pool.acquire() as connection,
-            transaction(connection, self._tenant, 0, readonly=True),
+            transaction(connection, self._tenant, 0, "READ ONLY"),
         ):
             yield connection
 

@@ -3,10 +3,10 @@
 -- in [$1, $2) may: the samples stored or refreshed there, the metric's series (a metric deleted and sent
 -- again has another first_seen), and its definition. The definition. And its series whose labels include
 -- $4, at most $5. The labels are filtered last: @> is not leakproof, so the barrier of the view lets only
--- the name reach the index.
+-- the name reach the index. Planned once for all values, and the last that is: see query.database.Plan.
 SELECT v.taken, v.waiting, v.changed_at, m.first_seen, m.series,
        d.created_at, d.version, d.display_name, d.unit, d.type, d.aggregation, d.retention_days,
-       s.ids, s.labels
+       s.ids, s.labels, set_config('plan_cache_mode', 'force_custom_plan', true)
 FROM data_version($1, $2) v
 LEFT JOIN metrics_tenant m ON m.name = $3
 LEFT JOIN definitions_tenant d ON d.name = $3

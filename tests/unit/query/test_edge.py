@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from deploy.http_metrics import Measured
 from query.api import create_api
-from query.database import Reading, Rows
+from query.database import Plan, Reading, Rows
 from schemas.errors import Temporary
 from schemas.keys import Credential
 
@@ -26,8 +26,11 @@ class EmptyDatabase:
         self.asked: list[tuple[UUID, str]] = []
         self.changed: list[tuple[UUID, str]] = []
 
-    def reading(self, tenant_id: UUID) -> AbstractAsyncContextManager[Reading]:
+    def reading(
+        self, tenant_id: UUID, plan: Plan = "custom"
+    ) -> AbstractAsyncContextManager[Reading]:
         """Open nothing."""
+        del plan
         return self._open(tenant_id, self.asked)
 
     def writing(self, tenant_id: UUID) -> AbstractAsyncContextManager[Reading]:

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from query.database import TooSlow
 from schemas import problems
 from schemas.errors import Invalid, Temporary
+from schemas.faults import why
 from schemas.keys import Refused
 
 _LOG = logging.getLogger(__name__)
@@ -109,7 +110,7 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
 
 
 def _fault(error: Mapping[str, Any]) -> FieldProblem:
-    reason = str(error["msg"]).removeprefix("Value error, ")
+    reason = why(error)
     if isinstance(error.get("input"), bytes):
         reason = "must be JSON, sent with Content-Type: application/json"
     field = ".".join(_text(str(part)) for part in error["loc"])

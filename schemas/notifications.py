@@ -17,7 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from schemas import matchers
 from schemas.definitions import Storable
 from schemas.durations import Duration
-from schemas.rules import LabelName, RuleName
+from schemas.rules import LabelName, MatcherText, RuleName
 from schemas.secrets import SCHEME, SecretReference, check_reference
 
 Kind = Literal["webhook", "slack", "email", "alertmanager"]
@@ -50,14 +50,8 @@ def _host(text: str) -> str:
     return text
 
 
-def _matcher(text: str) -> str:
-    matchers.parse(text)
-    return text
-
-
 Url = Annotated[Storable, Field(max_length=2048), AfterValidator(_url)]
 Mailbox = Annotated[str, Field(max_length=254), AfterValidator(_mailbox)]
-MatcherText = Annotated[Storable, Field(max_length=1024), AfterValidator(_matcher)]
 MatcherTexts = Annotated[tuple[MatcherText, ...], Field(min_length=1, max_length=20)]
 _Labels = Annotated[tuple[LabelName, ...], Field(max_length=20)]
 _Wait = Annotated[Duration, Field(ge=timedelta(0), le=timedelta(hours=1))]

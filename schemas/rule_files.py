@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from schemas import yaml_documents
 from schemas.errors import Invalid
+from schemas.faults import faults
 from schemas.rules import Rule
 
 
@@ -61,7 +62,4 @@ def told(error: Exception) -> str:
     """What is wrong, field by field."""
     if not isinstance(error, ValidationError):
         return str(error)
-    return "; ".join(
-        f"{'.'.join(map(str, one['loc'])) or 'the rule'}: {one['msg'].removeprefix('Value error, ')}"
-        for one in error.errors()
-    )
+    return "; ".join(faults(error, "the rule"))

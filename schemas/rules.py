@@ -70,7 +70,7 @@ LabelName = Annotated[str, AfterValidator(_label)]
 _Window = Annotated[Duration, AfterValidator(_window)]
 _Wait = Annotated[Duration, AfterValidator(_wait)]
 _Number = Annotated[float, Field(ge=-1e290, le=1e290, allow_inf_nan=False)]
-_MatcherText = Annotated[str, Field(max_length=1024), AfterValidator(_matcher)]
+MatcherText = Annotated[Storable, Field(max_length=1024), AfterValidator(_matcher)]
 _Text = Annotated[Storable, Field(max_length=4096)]
 
 
@@ -118,7 +118,7 @@ class Rule(BaseModel):
 
     name: RuleName = Field(examples=["items-slow"])
     metric: MetricName = Field(examples=["http_req_duration"])
-    match: tuple[_MatcherText, ...] = Field(
+    match: tuple[MatcherText, ...] = Field(
         default=(),
         strict=False,
         max_length=20,

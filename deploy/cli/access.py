@@ -1,5 +1,6 @@
 """What commands that ask as a tenant share: the database as the API sees it, and errors."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -61,15 +62,32 @@ async def access(settings: Settings, api_key: str | None, scope: Scope) -> Async
         yield Access(TenantDatabase(pool, _PATIENCE, editors), tenant)
 
 
-async def reading(
-    settings: Settings, api_key: str | None, read: Callable[[Reading], Awaitable[_T]]
-) -> _T:
-    """What `read` finds in one transaction of the key's tenant."""
-    async with (
-        access(settings, api_key, "read") as found,
-        found.database.reading(found.tenant) as one,
-    ):
-        return await read(one)
+def reading(api_key: str | None, read: Callable[[Reading], Awaitable[_T]]) -> _T:
+    """What `read` finds in one transaction of the key's tenant. Raises as `asked` does."""
+
+    async def within() -> _T:
+        async with (
+            access(Settings(), api_key, "read") as found,
+            found.database.reading(found.tenant) as one,
+        ):
+            return await read(one)
+
+    with asked():
+        return asyncio.run(within())
+
+
+def writing(api_key: str | None, write: Callable[[Reading], Awaitable[_T]]) -> _T:
+    """The same where something is changed: it needs a key of scope admin."""
+
+    async def within() -> _T:
+        async with (
+            access(Settings(), api_key, "admin") as found,
+            found.database.writing(found.tenant) as one,
+        ):
+            return await write(one)
+
+    with asked():
+        return asyncio.run(within())
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """`headrace alert`: what is wrong, who takes care of it, and of what nobody is told for a while."""
 
-import asyncio
 import getpass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -10,18 +9,17 @@ from uuid import UUID
 import typer
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from deploy.cli.access import ApiKey, AsJson, access, asked, reading
+from deploy.cli.access import ApiKey, AsJson, reading, writing
 from deploy.cli.alert_display import show_alert, show_alerts, show_silences
 from query import alerts, silences
-from query.alert_answers import Alert, Silence, SilenceState
+from query.alert_answers import Alert, SilenceState
 from query.alerts import AlertWithHistory, NewAcknowledgement, Wanted
 from query.database import Reading
 from query.silences import NewSilence
 from schemas import durations
 from schemas.errors import Permanent
-from schemas.notifications import MatcherText
-from schemas.rules import Level
-from schemas.settings import Settings
+from schemas.faults import faults, why
+from schemas.rules import Level, MatcherText
 
 _Id = Annotated[str, typer.Argument(help="Its id, or how that begins.", show_default=False)]
 _Author = Annotated[str | None, typer.Option(help="Who you are. [the login's name]")]
@@ -77,12 +75,7 @@ def list_alerts(
     shown = [one.value for one in state or (StateChoice.PENDING, StateChoice.FIRING)]
     states = None if everything else shown
     wanted = Wanted(states, rule, level, None, _matchers(match or []))
-
-    async def work(one: Reading) -> list[Alert]:
-        return await alerts.some(one, wanted, limit, datetime.now(UTC))
-
-    with asked():
-        found = asyncio.run(reading(Settings(), api_key, work))
+    found = reading(api_key, lambda one: alerts.some(one, wanted, limit, datetime.now(UTC)))
     show_alerts(found, as_json=as_json)
 
 
@@ -92,8 +85,7 @@ def show(alert: _Id, *, api_key: ApiKey = None, as_json: AsJson = False) -> None
     async def work(one: Reading) -> AlertWithHistory:
         return await alerts.find(one, await alerts.named(one, alert), datetime.now(UTC))
 
-    with asked():
-        found = asyncio.run(reading(Settings(), api_key, work))
+    found = reading(api_key, work)
     show_alert(found, as_json=as_json)
 
 
@@ -113,17 +105,10 @@ def acknowledge(
     """
     by = _checked(NewAcknowledgement, author=author or getpass.getuser(), comment=comment)
 
-    async def work() -> Alert:
-        async with (
-            access(Settings(), api_key, "admin") as found,
-            found.database.writing(found.tenant) as one,
-        ):
-            return await alerts.acknowledge(
-                one, await alerts.named(one, alert), by, datetime.now(UTC)
-            )
+    async def work(one: Reading) -> Alert:
+        return await alerts.acknowledge(one, await alerts.named(one, alert), by, datetime.now(UTC))
 
-    with asked():
-        done = asyncio.run(work())
+    done = writing(api_key, work)
     told = f"{done.rule} [{done.state}]: {by.author} takes care of it"
     print(done.model_dump_json() if as_json else told)
 
@@ -162,15 +147,7 @@ def silence_alerts(
         comment=comment,
     )
 
-    async def work() -> Silence:
-        async with (
-            access(Settings(), api_key, "admin") as found,
-            found.database.writing(found.tenant) as one,
-        ):
-            return await silences.create(one, asked_for, now)
-
-    with asked():
-        made = asyncio.run(work())
+    made = writing(api_key, lambda one: silences.create(one, asked_for, now))
     told = f"silence {made.id} [{made.state}] until {made.expires_at:%Y-%m-%d %H:%M:%S} UTC"
     print(made.model_dump_json() if as_json else told)
 
@@ -184,12 +161,7 @@ def list_silences(
 ) -> None:
     """Show silences, those that last longest first."""
     states: list[SilenceState] | None = None if everything else ["pending", "active"]
-
-    async def work(one: Reading) -> list[Silence]:
-        return await silences.some(one, states, None, limit, datetime.now(UTC))
-
-    with asked():
-        found = asyncio.run(reading(Settings(), api_key, work))
+    found = reading(api_key, lambda one: silences.some(one, states, None, limit, datetime.now(UTC)))
     show_silences(found, as_json=as_json)
 
 
@@ -200,16 +172,7 @@ def expire(
     as_json: AsJson = False,
 ) -> None:
     """End a silence now. Needs a key of scope admin."""
-
-    async def work() -> Silence:
-        async with (
-            access(Settings(), api_key, "admin") as found,
-            found.database.writing(found.tenant) as one,
-        ):
-            return await silences.expire(one, silence, datetime.now(UTC))
-
-    with asked():
-        ended = asyncio.run(work())
+    ended = writing(api_key, lambda one: silences.expire(one, silence, datetime.now(UTC)))
     print(ended.model_dump_json() if as_json else f"silence {ended.id} [{ended.state}]")
 
 
@@ -218,8 +181,7 @@ def _matchers(texts: list[str]) -> tuple[str, ...]:
         try:
             _MATCHER.validate_python(text)
         except ValidationError as error:
-            reason = error.errors()[0]["msg"].removeprefix("Value error, ")
-            raise Permanent(f"{text!r} {reason}.") from error
+            raise Permanent(f"{text!r} {why(error.errors()[0])}.") from error
     return tuple(texts)
 
 
@@ -227,6 +189,4 @@ def _checked(model: type[_M], **facts: object) -> _M:
     try:
         return model(**facts)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "It"
-        raise Permanent(f"{where}: {first['msg'].removeprefix('Value error, ')}.") from error
+        raise Permanent(f"{faults(error, 'It')[0]}.") from error

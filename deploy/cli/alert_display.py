@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel
 from rich.console import Console
-from rich.table import Table
 
+from deploy.cli.tables import plain, show_rows
 from query.alert_answers import Alert, Change, Silence
 from query.alerts import AlertWithHistory
 
@@ -19,23 +19,20 @@ def show_alerts(found: Sequence[Alert], *, as_json: bool) -> None:
     if as_json:
         _as_json("alerts", found)
         return
-    _table(
-        "alerts",
-        ("id", "state", "level", "rule", "labels", "value", "since", "by"),
-        [
-            (
-                one.id[:_SHOWN],
-                one.state,
-                one.level,
-                one.rule,
-                _pairs(one.labels),
-                _number(one.value),
-                f"{one.since:%Y-%m-%d %H:%M:%S}",
-                _by(one),
-            )
-            for one in found
-        ],
-    )
+    rows: list[dict[str, object]] = [
+        {
+            "id": one.id[:_SHOWN],
+            "state": one.state,
+            "level": one.level,
+            "rule": one.rule,
+            "labels": _pairs(one.labels),
+            "value": _number(one.value),
+            "since": f"{one.since:%Y-%m-%d %H:%M:%S}",
+            "by": _by(one),
+        }
+        for one in found
+    ]
+    show_rows("alerts", rows, as_json=False)
 
 
 def show_alert(one: AlertWithHistory, *, as_json: bool) -> None:
@@ -55,8 +52,8 @@ def show_alert(one: AlertWithHistory, *, as_json: bool) -> None:
     console = Console(markup=False, highlight=False)
     for name, text in facts.items():
         if text:
-            console.print(f"{name:{width}}  {_plain(text)}", soft_wrap=True)
-    _table("changes", ("at", "was", "state", "level", "value"), [_change(c) for c in one.history])
+            console.print(f"{name:{width}}  {plain(text)}", soft_wrap=True)
+    show_rows("changes", [_change(change) for change in one.history], as_json=False)
 
 
 def show_silences(found: Sequence[Silence], *, as_json: bool) -> None:
@@ -64,26 +61,28 @@ def show_silences(found: Sequence[Silence], *, as_json: bool) -> None:
     if as_json:
         _as_json("silences", found)
         return
-    _table(
-        "silences",
-        ("id", "state", "matchers", "until", "author", "comment"),
-        [
-            (
-                str(one.id),
-                one.state,
-                " ".join(one.matchers),
-                f"{one.expires_at:%Y-%m-%d %H:%M:%S}",
-                one.author,
-                one.comment,
-            )
-            for one in found
-        ],
-    )
+    rows: list[dict[str, object]] = [
+        {
+            "id": one.id,
+            "state": one.state,
+            "matchers": one.matchers,
+            "until": f"{one.expires_at:%Y-%m-%d %H:%M:%S}",
+            "author": one.author,
+            "comment": one.comment,
+        }
+        for one in found
+    ]
+    show_rows("silences", rows, as_json=False)
 
 
-def _change(one: Change) -> tuple[str, ...]:
-    was = one.was if one.was != one.state else f"{one.was} ({one.was_level})"
-    return f"{one.at:%Y-%m-%d %H:%M:%S}", was, one.state, one.level, _number(one.value)
+def _change(one: Change) -> dict[str, object]:
+    return {
+        "at": f"{one.at:%Y-%m-%d %H:%M:%S}",
+        "was": one.was if one.was != one.state else f"{one.was} ({one.was_level})",
+        "state": one.state,
+        "level": one.level,
+        "value": _number(one.value),
+    }
 
 
 def _by(one: Alert) -> str:
@@ -96,26 +95,9 @@ def _pairs(labels: dict[str, str]) -> str:
     return ", ".join(f"{name}={value}" for name, value in sorted(labels.items()))
 
 
-def _plain(text: str) -> str:
-    """Without what a label could do to a terminal."""
-    return "".join(c if c.isprintable() else " " for c in text)
-
-
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:g}"
 
 
 def _as_json(name: str, found: Sequence[BaseModel]) -> None:
     print(json.dumps({name: [one.model_dump(mode="json") for one in found]}))
-
-
-def _table(what: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    if not rows:
-        print(f"no {what}")
-        return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*map(_plain, row))
-    Console(markup=False).print(table)

@@ -1,6 +1,5 @@
 """`headrace storage cardinality`: which tenants, metrics and labels make the most series."""
 
-import asyncio
 import json
 from dataclasses import asdict
 from typing import Annotated
@@ -9,11 +8,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from deploy.cli.context import resolve
+from deploy.cli.pools import with_pool
 from schemas.settings import Settings
 from sinks.cardinality import Cardinality, cardinality
-from sinks.database import connect_pool
-from sinks.outages import OUTAGE, classify
 
 
 def show(
@@ -30,24 +27,16 @@ def show(
         headrace storage cardinality
         headrace storage cardinality --tenant acme --top 20
     """
-    settings = Settings()
-    found = asyncio.run(_find(settings, tenant, top))
+    found = with_pool(
+        lambda pool: cardinality(pool, tenant=tenant, top=top),
+        role="headrace_owner",
+        application="storage",
+    )
     if as_json:
         print(json.dumps(asdict(found), default=str))
         return
-    print(f"{settings.max_series_per_tenant:,} series a tenant, unless it has a limit of its own")
+    print(f"{Settings().max_series_per_tenant:,} series a tenant, unless it has a limit of its own")
     _print(found)
-
-
-async def _find(settings: Settings, tenant: str | None, top: int) -> Cardinality:
-    dsn = resolve(settings, "database").database
-    try:
-        async with await connect_pool(
-            dsn, role="headrace_owner", application="storage", max_size=1
-        ) as pool:
-            return await cardinality(pool, tenant=tenant, top=top)
-    except OUTAGE as error:
-        raise classify(error) from error
 
 
 def _print(found: Cardinality) -> None:

@@ -1,23 +1,25 @@
 """`headrace notifications`: who is told of alerts, as one document a tenant."""
 
-import asyncio
 import json
-import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
+from uuid import UUID
 
 import typer
 import yaml
 from pydantic import ValidationError
 
 from deploy.cli.access import ApiKey, AsJson
-from deploy.cli.context import resolve, tenant
+from deploy.cli.files import text_of
+from deploy.cli.pools import with_tenant
 from schemas import yaml_documents
 from schemas.errors import Invalid, Permanent
+from schemas.faults import faults
 from schemas.notifications import Notifications
-from schemas.settings import Settings
-from sinks.database import connect_pool
 from sinks.notifications import NotificationStore
+
+_T = TypeVar("_T")
 
 _SHOWN = 20
 """Faults that are told at once."""
@@ -60,7 +62,7 @@ def apply(
     document = read(file)
     changed = False
     if not dry_run:
-        changed = asyncio.run(_apply(Settings(), api_key, document))
+        changed = _within(api_key, lambda store, tenant: store.apply(tenant, document))
     facts = {
         "changed": changed,
         "dry_run": dry_run,
@@ -75,7 +77,7 @@ def apply(
 
 def show(*, api_key: ApiKey = None, as_json: AsJson = False) -> None:
     """Print the tenant's document as it was applied: YAML, or JSON."""
-    document = asyncio.run(_load(Settings(), api_key))
+    document = _within(api_key, lambda store, tenant: store.settings(tenant))
     if document is None:
         raise Permanent("Nobody is told of alerts: headrace notifications apply -f FILE")
     facts = document.model_dump(mode="json", by_alias=True, exclude_unset=True)
@@ -86,10 +88,7 @@ def read(file: Path) -> Notifications:
     """The document of a file. Raises Permanent, which says what is wrong and where."""
     name = "stdin" if str(file) == "-" else str(file)
     try:
-        text = sys.stdin.read() if name == "stdin" else file.read_text(encoding="utf-8")
-        documents = yaml_documents.read(text, name)
-    except (OSError, UnicodeDecodeError) as error:
-        raise Permanent(f"{name} can't be read: {error}") from error
+        documents = yaml_documents.read(text_of(file), name)
     except Invalid as error:
         raise Permanent(str(error)) from error
     if len(documents) != 1:
@@ -97,27 +96,14 @@ def read(file: Path) -> Notifications:
     try:
         return Notifications.model_validate(documents[0])
     except ValidationError as error:
-        # Without what stands there: it may be the secret that should not.
-        faults = [
-            f"{'.'.join(map(str, one['loc'])) or 'it'}: {one['msg'].removeprefix('Value error, ')}"
-            for one in error.errors()[:_SHOWN]
-        ]
-        raise Permanent("\n  ".join([f"{name} says what can't be done:", *faults])) from error
+        told = [f"{name} says what can't be done:", *faults(error)[:_SHOWN]]
+        raise Permanent("\n  ".join(told)) from error
 
 
-async def _apply(settings: Settings, api_key: str | None, document: Notifications) -> bool:
-    endpoints = resolve(settings, "database")
-    whose = await tenant(settings, endpoints, api_key)
-    async with await connect_pool(
-        endpoints.database, role="headrace_owner", application="notifications", max_size=1
-    ) as pool:
-        return await NotificationStore(pool).apply(whose, document)
-
-
-async def _load(settings: Settings, api_key: str | None) -> Notifications | None:
-    endpoints = resolve(settings, "database")
-    whose = await tenant(settings, endpoints, api_key)
-    async with await connect_pool(
-        endpoints.database, role="headrace_owner", application="notifications", max_size=1
-    ) as pool:
-        return await NotificationStore(pool).settings(whose)
+def _within(api_key: str | None, act: Callable[[NotificationStore, UUID], Awaitable[_T]]) -> _T:
+    return with_tenant(
+        api_key,
+        lambda pool, tenant: act(NotificationStore(pool), tenant),
+        role="headrace_owner",
+        application="notifications",
+    )

@@ -1,6 +1,5 @@
 """`headrace playbooks`: what may be done about alerts, as YAML files."""
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -11,15 +10,17 @@ import typer
 import yaml
 from pydantic import ValidationError
 
-from deploy.cli import context
+from deploy.cli.access import ApiKey, AsJson
+from deploy.cli.files import text_of
+from deploy.cli.pools import with_tenant
 from deploy.cli.tables import show_rows
 from deploy.grants import read_grants
 from schemas import yaml_documents
 from schemas.errors import Invalid
+from schemas.faults import faults
 from schemas.playbooks import Playbook, plain
 from schemas.settings import Settings
 from schemas.templates import Facts
-from sinks.database import connect_pool
 from sinks.playbooks import PlaybookStore
 from workflows.actions.actions import Actions
 from workflows.actions.secrets import Secrets
@@ -32,11 +33,6 @@ Files = Annotated[
     list[Path],
     typer.Option("--file", "-f", help="YAML file; a file may hold several, with --- between."),
 ]
-ApiKey = Annotated[
-    str | None,
-    typer.Option(envvar="HEADRACE_API_KEY", help="Whose. [the local stack's own tenant]"),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Name = Annotated[str, typer.Argument(help="The playbook's name.", show_default=False)]
 
 
@@ -170,21 +166,12 @@ def _read(files: Sequence[Path]) -> list[Playbook]:
     """The playbooks of files. Raises Invalid, which says which is wrong where."""
     found: dict[str, Playbook] = {}
     for path in files:
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise Invalid("bad_file", f"{path} can't be read: {error}") from error
-        for number, document in enumerate(yaml_documents.read(text, str(path)), 1):
+        for number, document in enumerate(yaml_documents.read(text_of(path), str(path)), 1):
             try:
                 playbook = Playbook.model_validate_json(json.dumps(document))
             except ValidationError as error:
-                wrong = "\n  ".join(
-                    f"{'.'.join(map(str, one['loc']))}: {one['msg'].removeprefix('Value error, ')}"
-                    for one in error.errors()[:10]
-                )
-                raise Invalid(
-                    "bad_playbook", f"{path}, document {number} is no playbook:\n  {wrong}"
-                ) from error
+                told = [f"{path}, document {number} is no playbook:", *faults(error)[:10]]
+                raise Invalid("bad_playbook", "\n  ".join(told)) from error
             if playbook.name in found:
                 raise Invalid("bad_playbook", f"{path}: {playbook.name!r} is given twice.")
             found[playbook.name] = playbook
@@ -205,14 +192,9 @@ def _pairs(texts: list[str] | None) -> dict[str, str]:
 
 
 def _within(api_key: str | None, act: Callable[[PlaybookStore, UUID], Awaitable[_T]]) -> _T:
-    settings = Settings()
-    endpoints = context.resolve(settings, "database")
-
-    async def within() -> _T:
-        tenant = await context.tenant(settings, endpoints, api_key)
-        async with await connect_pool(
-            endpoints.database, role="headrace_writer", application="playbooks", max_size=1
-        ) as pool:
-            return await act(PlaybookStore(pool), tenant)
-
-    return asyncio.run(within())
+    return with_tenant(
+        api_key,
+        lambda pool, tenant: act(PlaybookStore(pool), tenant),
+        role="headrace_writer",
+        application="playbooks",
+    )

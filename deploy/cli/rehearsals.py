@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from deploy.cli.access import AsJson
+from deploy.cli.files import text_of
 from schemas.durations import spell
 from schemas.errors import Invalid, Permanent
 from schemas.prometheus_rules import import_rules, rule_name
@@ -54,7 +55,7 @@ def rehearse_rules(
     cases = 0
     try:
         for file in files:
-            tests = read_tests(_text(file), str(file))
+            tests = read_tests(text_of(file), str(file))
             rules = list(_rules(file, tests))
             for position, test in enumerate(tests.tests):
                 cases += len(test.alert_rule_test)
@@ -77,7 +78,7 @@ def rehearse_rules(
 def _rules(file: Path, tests: RuleTests) -> Iterator[Rule]:
     for name in tests.rule_files:
         path = file.parent / name
-        text = _text(path)
+        text = text_of(path)
         document = the_one(text, str(path))
         if isinstance(document, dict) and "groups" in document:
             imported = import_rules(text, str(path))
@@ -121,10 +122,3 @@ def _expected(case: AlertCase) -> list[dict[str, dict[str, str]]]:
 
 def _key(alert: dict[str, dict[str, str]]) -> str:
     return json.dumps(alert, sort_keys=True)
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Permanent(f"{path} can't be read: {error}") from error

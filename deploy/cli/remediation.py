@@ -13,8 +13,8 @@ from rich.console import Console
 from temporalio.client import Client
 
 from deploy.cli import context
+from deploy.cli.access import ApiKey, AsJson
 from deploy.cli.context import Endpoints
-from deploy.cli.playbooks import ApiKey, AsJson
 from deploy.cli.tables import show_rows
 from schemas import durations
 from schemas.errors import Invalid

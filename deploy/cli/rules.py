@@ -1,6 +1,5 @@
 """`headrace rules`: a tenant's alert rules, from files."""
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
@@ -12,16 +11,14 @@ import yaml
 
 from deploy.cli import rehearsals
 from deploy.cli.access import ApiKey, AsJson
-from deploy.cli.context import resolve, tenant
+from deploy.cli.files import text_of
+from deploy.cli.pools import with_tenant
 from deploy.cli.tables import show_rows
 from schemas.durations import spell
 from schemas.errors import Invalid, Permanent
 from schemas.prometheus_rules import import_rules, to_json
 from schemas.rule_files import read_rules
 from schemas.rules import Rule
-from schemas.settings import Settings
-from sinks.database import connect_pool
-from sinks.outages import OUTAGE, classify
 from sinks.rules import Change, RuleBook, TenantRule
 
 _T = TypeVar("_T")
@@ -136,7 +133,7 @@ def import_prometheus(
         headrace rules import alerts.yml -o rules.yaml
     """
     try:
-        found = import_rules(_text(file), str(file))
+        found = import_rules(text_of(file), str(file))
     except Invalid as error:
         raise Permanent(str(error)) from error
     if as_json:
@@ -156,18 +153,11 @@ def import_prometheus(
         raise typer.Exit(1)
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Permanent(f"{path} can't be read: {error}") from error
-
-
 def _read(files: Sequence[Path]) -> list[Rule]:
     found: dict[str, tuple[Path, Rule]] = {}
     for path in files:
         try:
-            rules = read_rules(_text(path), str(path))
+            rules = read_rules(text_of(path), str(path))
         except Invalid as error:
             raise Permanent(str(error)) from error
         for rule in rules:
@@ -193,16 +183,9 @@ def _facts(one: TenantRule) -> dict[str, object]:
 
 
 def _within(api_key: str | None, act: Callable[[RuleBook], Awaitable[_T]]) -> _T:
-    async def within() -> _T:
-        settings = Settings()
-        endpoints = resolve(settings, "database")
-        whose = await tenant(settings, endpoints, api_key)
-        try:
-            async with await connect_pool(
-                endpoints.database, role="headrace_owner", application="rules", max_size=1
-            ) as pool:
-                return await act(RuleBook(pool, whose))
-        except OUTAGE as error:
-            raise classify(error) from error
-
-    return asyncio.run(within())
+    return with_tenant(
+        api_key,
+        lambda pool, tenant: act(RuleBook(pool, tenant)),
+        role="headrace_owner",
+        application="rules",
+    )

@@ -1,6 +1,5 @@
 """`headrace storage`: what is stored, how fresh the rollups are, and maintenance by hand."""
 
-import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
@@ -13,13 +12,12 @@ from rich.console import Console
 
 from deploy.cli import cardinality
 from deploy.cli import storage_display as display
-from deploy.cli.context import resolve
+from deploy.cli.pools import with_pool
 from schemas.errors import Permanent
 from schemas.settings import Settings
-from sinks.database import connect_pool
 from sinks.lifecycle.maintenance import Maintenance, open_lifecycle
 from sinks.lifecycle.ports import Lifecycle
-from sinks.outages import OUTAGE, classify
+from sinks.transactions import Pool
 
 _T = TypeVar("_T")
 
@@ -122,21 +120,11 @@ def compact(*, as_json: Json = False) -> None:
 
 
 def _with(act: Callable[[Lifecycle, Maintenance], Awaitable[_T]]) -> _T:
-    async def within() -> _T:
-        settings = Settings()
-        try:
-            async with await connect_pool(
-                resolve(settings, "database").database,
-                role="headrace_owner",
-                application="storage",
-            ) as pool:
-                lifecycle = await open_lifecycle(pool, settings.lifecycle)
-                clock = lambda: datetime.now(UTC)  # noqa: E731 # nothing else here has use for it
-                return await act(lifecycle, Maintenance(pool, lifecycle, clock))
-        except OUTAGE as error:
-            raise classify(error) from error
+    async def within(pool: Pool) -> _T:
+        lifecycle = await open_lifecycle(pool, Settings().lifecycle)
+        return await act(lifecycle, Maintenance(pool, lifecycle, lambda: datetime.now(UTC)))
 
-    return asyncio.run(within())
+    return with_pool(within, role="headrace_owner", application="storage")
 
 
 def _progress(words: str) -> None:

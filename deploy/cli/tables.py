@@ -19,5 +19,16 @@ def show_rows(what: str, rows: Sequence[dict[str, object]], *, as_json: bool) ->
     for name in rows[0]:
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*("-" if cell is None else str(cell) for cell in row.values()))
+        table.add_row(*map(_text, row.values()))
     Console().print(table, markup=False)
+
+
+def plain(text: str) -> str:
+    """Without what a label could do to a terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else " " for c in text)
+
+
+def _text(cell: object) -> str:
+    if cell is None:
+        return "-"
+    return plain(" ".join(map(str, cell)) if isinstance(cell, list) else str(cell))

@@ -1,6 +1,5 @@
 """`headrace tenants`: tenants, their limits and their API keys."""
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
@@ -9,17 +8,13 @@ from enum import StrEnum
 from typing import Annotated, TypeVar
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from deploy.cli import deletions
-from deploy.cli.context import resolve
+from deploy.cli.pools import with_pool
+from deploy.cli.tables import show_rows
 from schemas.keys import Scope
-from schemas.settings import Settings
 from sinks.cardinality import limit_series
-from sinks.database import connect_pool
-from sinks.keys import GRACE, KeyFacts, Pool, Tenants
-from sinks.outages import OUTAGE, classify
+from sinks.keys import GRACE, KeyFacts, Tenants
 
 _T = TypeVar("_T")
 
@@ -79,7 +74,7 @@ def list_all(*, as_json: AsJson = False) -> None:
         {"name": t.name, "tenant_id": str(t.tenant_id), "created_at": _text(t.created_at)}
         for t in _administer(lambda tenants: tenants.tenants())
     ]
-    _print("tenants", rows, as_json=as_json)
+    show_rows("tenants", rows, as_json=as_json)
 
 
 def limit(
@@ -98,7 +93,9 @@ def limit(
         headrace tenants limit acme --max-series 50000
         headrace tenants limit acme
     """
-    facts = _within(lambda pool: limit_series(pool, name, max_series))
+    facts = with_pool(
+        lambda pool: limit_series(pool, name, max_series), role=None, application="tenants"
+    )
     if as_json:
         print(json.dumps(asdict(facts)))
     else:
@@ -133,7 +130,7 @@ def create_key(
 def list_keys(name: Name, *, as_json: AsJson = False) -> None:
     """Show what is known of a tenant's keys. The keys themselves are kept nowhere."""
     rows = [_facts(key) for key in _administer(lambda tenants: tenants.keys(name))]
-    _print("keys", rows, as_json=as_json)
+    show_rows("keys", rows, as_json=as_json)
 
 
 def revoke_key(
@@ -168,23 +165,7 @@ def rotate_key(
 
 
 def _administer(act: Callable[[Tenants], Awaitable[_T]]) -> _T:
-    return _within(lambda pool: act(Tenants(pool)))
-
-
-def _within(act: Callable[[Pool], Awaitable[_T]]) -> _T:
-    async def within() -> _T:
-        try:
-            async with await connect_pool(
-                resolve(Settings(), "database").database,
-                role=None,
-                application="tenants",
-                max_size=1,
-            ) as pool:
-                return await act(pool)
-        except OUTAGE as error:
-            raise classify(error) from error
-
-    return asyncio.run(within())
+    return with_pool(lambda pool: act(Tenants(pool)), role=None, application="tenants")
 
 
 def _facts(key: KeyFacts) -> dict[str, object]:
@@ -201,19 +182,3 @@ def _text(moment: datetime | None) -> str | None:
     if moment is None:
         return None
     return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def _print(what: str, rows: list[dict[str, object]], *, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps({what: rows}))
-        return
-    if not rows:
-        print(f"no {what}")
-        return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in rows[0]:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        cells = (" ".join(cell) if isinstance(cell, list) else cell for cell in row.values())
-        table.add_row(*("-" if cell is None else str(cell) for cell in cells))
-    Console().print(table)

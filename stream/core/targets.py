@@ -65,7 +65,7 @@ class Watcher:
         self.tenant_id, self.rule, self.version, self.match = live
         self.every = int(live.rule.interval.total_seconds() * 2)
         self.horizon = horizon(live.rule)
-        self.percentile = (live.rule.function or "").startswith("p")
+        self.percentile = live.rule.percentile is not None
         self.targets: dict[str, Target] = {}
         self.alerts: dict[str, AlertState] = {}
         self.live: set[str] = set()

@@ -5,12 +5,11 @@ import json
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from deploy.cli.access import access, asked, reading
 from deploy.cli.k6.options import ApiKey
 from deploy.cli.k6.reading import Run, Test
+from deploy.cli.tables import show_rows
 from query import baselines
 from query.baselines import DEFAULT, Baseline
 from query.comparison import find_run
@@ -71,21 +70,20 @@ def list_baselines(*, test: Test = None, api_key: ApiKey = None, as_json: Json =
     async def work(one: Reading) -> Rows:
         return await one.rows("list_baselines", test, None, None, baselines.MOST)
 
-    with asked():
-        found = [Baseline(**row) for row in asyncio.run(reading(Settings(), api_key, work))]
+    found = [Baseline(**row) for row in reading(api_key, work)]
     if as_json:
         print(json.dumps({"baselines": [one.model_dump(mode="json") for one in found]}))
         return
-    if not found:
-        print("no baselines")
-        return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("test", "name", "run", "since"):
-        table.add_column(column, overflow="fold")
-    for pinned in found:
-        since = f"{pinned.set_at:%Y-%m-%d %H:%M}"
-        table.add_row(pinned.test, pinned.name, str(pinned.execution_id), since)
-    Console(markup=False).print(table)
+    rows: list[dict[str, object]] = [
+        {
+            "test": pinned.test,
+            "name": pinned.name,
+            "run": pinned.execution_id,
+            "since": f"{pinned.set_at:%Y-%m-%d %H:%M}",
+        }
+        for pinned in found
+    ]
+    show_rows("baselines", rows, as_json=False)
 
 
 def remove(

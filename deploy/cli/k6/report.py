@@ -1,12 +1,11 @@
 """`headrace k6 report`: one HTML file about a run, to look at, send and keep."""
 
-import asyncio
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from deploy.cli.access import asked, reading
+from deploy.cli.access import reading
 from deploy.cli.k6.options import ApiKey
 from deploy.cli.k6.reading import Run, Test
 from deploy.results.report import html
@@ -16,7 +15,6 @@ from query.comparison import Comparison, compare, find_run
 from query.database import Reading
 from query.results import Result
 from schemas.errors import Permanent
-from schemas.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -55,8 +53,7 @@ def report(
                 raise
             return found, None  # it goes on: the rest is worth a look
 
-    with asked():
-        found, comparison = asyncio.run(reading(Settings(), api_key, work))
+    found, comparison = reading(api_key, work)
     try:
         file.write_text(html(found, comparison), encoding="utf-8")
     except OSError as error:

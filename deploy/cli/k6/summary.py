@@ -1,6 +1,5 @@
 """`headrace k6 summary`: what a run came to, as k6 prints it at the end of a test."""
 
-import asyncio
 import json
 import sys
 from typing import Annotated
@@ -8,7 +7,7 @@ from uuid import UUID
 
 import typer
 
-from deploy.cli.access import asked, reading
+from deploy.cli.access import reading
 from deploy.cli.k6.options import ApiKey
 from deploy.cli.k6.reading import Run, Test
 from deploy.results.summary import PLAIN, TERMINAL, facts, text
@@ -16,7 +15,6 @@ from query import results
 from query.comparison import find_run
 from query.database import Reading
 from query.results import Result
-from schemas.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -44,7 +42,6 @@ def summary(
         execution: UUID = await find_run(one, run, test)
         return await results.summary(one, execution)
 
-    with asked():
-        found = asyncio.run(reading(Settings(), api_key, work))
+    found = reading(api_key, work)
     style = TERMINAL if sys.stdout.isatty() else PLAIN
     print(json.dumps(facts(found)) if as_json else text(found, full=full, style=style))

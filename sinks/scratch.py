@@ -10,11 +10,15 @@ from psycopg import sql
 
 
 @contextmanager
-def scratch_database(server: str) -> Iterator[str]:
-    """An empty database on `server`, dropped at the end. Yields its DSN."""
+def scratch_database(server: str, template: str = "template1") -> Iterator[str]:
+    """A copy of the database `template` of `server`, dropped at the end: an empty one. Yields its DSN."""
     name = f"headrace_scratch_{secrets.token_hex(6)}"
     with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        connection.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+                sql.Identifier(name), sql.Identifier(template)
+            )
+        )
     try:
         url = sa.make_url(server).set(database=name)
         yield url.render_as_string(hide_password=False)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+import sqlalchemy as sa
 
 from schemas.topics import Topics
 from sinks.migrate import migrate
@@ -69,9 +70,16 @@ def topics() -> Topics:
     return Topics(prefix=f"t{secrets.token_hex(4)}.")
 
 
-@pytest.fixture
-def database(postgres: str) -> Iterator[str]:
-    """DSN of a freshly migrated database of the test's own."""
+@pytest.fixture(scope="session")
+def template(postgres: str) -> Iterator[str]:
+    """Name of a migrated database that nobody connects to: a copy of it takes half as long as migrating."""
     with scratch_database(postgres) as dsn:
         migrate(dsn)
+        yield str(sa.make_url(dsn).database)
+
+
+@pytest.fixture
+def database(postgres: str, template: str) -> Iterator[str]:
+    """DSN of a freshly migrated database of the test's own."""
+    with scratch_database(postgres, template) as dsn:
         yield dsn

@@ -14,9 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from query.subject import REACH
-from sinks.migrate import migrate
-from sinks.scratch import scratch_database
-from tests.contract.conftest import native_server
+from tests.leaks.databases import MODES, migrated_database
 from tests.lifecycle import Stored, stored
 from tests.sites import NOW, Site, serving
 
@@ -66,14 +64,9 @@ class Bench:
         return found
 
 
-@pytest.fixture(params=["postgresql", "timescaledb"])
+@pytest.fixture(params=MODES)
 async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
-    if request.param == "timescaledb":
-        server = native_server()
-    else:
-        server = request.getfixturevalue("postgres")
-    with scratch_database(server) as dsn:
-        assert migrate(dsn).storage == request.param
+    with migrated_database(request) as dsn:
         async with serving(dsn) as site, stored(dsn) as store:
             yield Bench(site, store)
 

@@ -23,24 +23,18 @@ from schemas.topics import Topics
 from sinks.database import connect_pool
 from sinks.forget import Drained, DrainPolicy, Forgetting, Pool, drain
 from sinks.lifecycle.maintenance import open_lifecycle
-from sinks.migrate import migrate
-from sinks.scratch import scratch_database
-from tests.contract.conftest import native_server
 from tests.ingestion import ARRIVES_WITHIN, Bench, ingestion
+from tests.leaks.databases import MODES, migrated_database
 from tests.processes import headrace
 
 NAMES = ("doomed", "kept")
 LEVELS = ("samples_1m", "samples_5m", "samples_1h")
 
 
-@pytest.fixture(params=["postgresql", "timescaledb"])
-async def bench(
-    request: pytest.FixtureRequest, kafka: str, postgres: str, topics: Topics
-) -> AsyncIterator[Bench]:
+@pytest.fixture(params=MODES)
+async def bench(request: pytest.FixtureRequest, kafka: str, topics: Topics) -> AsyncIterator[Bench]:
     """Topics, a tenant and a migrated database in each mode."""
-    server = postgres if request.param == "postgresql" else native_server()
-    with scratch_database(server) as dsn:
-        assert migrate(dsn).storage == request.param
+    with migrated_database(request) as dsn:
         async with ingestion(kafka, dsn, topics) as found:
             yield found
 

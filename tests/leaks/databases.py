@@ -15,8 +15,9 @@ MODES = ("postgresql", "timescaledb-native")
 @contextmanager
 def migrated_database(request: pytest.FixtureRequest) -> Iterator[str]:
     """DSN of a database of the test's own, in the mode that is the fixture's parameter."""
-    native = request.param == "timescaledb-native"
-    server = native_server() if native else request.getfixturevalue("postgres")
-    with scratch_database(server) as dsn:
-        migrate(dsn)
+    if request.param == "postgresql":
+        yield request.getfixturevalue("database")
+        return
+    with scratch_database(native_server()) as dsn:
+        assert migrate(dsn).storage == "timescaledb"
         yield dsn

@@ -16,16 +16,7 @@ _T = TypeVar("_T")
 
 def with_pool(act: Callable[[Pool], Awaitable[_T]], *, role: Role | None, application: str) -> _T:
     """What `act` makes of the database that is set. Raises Temporary or Permanent for an outage."""
-
-    async def within() -> _T:
-        dsn = resolve(Settings(), "database").database
-        try:
-            async with await connect_pool(dsn, role=role, application=application) as pool:
-                return await act(pool)
-        except OUTAGE as error:
-            raise classify(error) from error
-
-    return asyncio.run(within())
+    return asyncio.run(_act(act, role, application))
 
 
 def with_tenant(
@@ -37,8 +28,18 @@ def with_tenant(
 ) -> _T:
     """The same for the tenant of an API key; without one, for the local stack's own."""
 
-    async def within(pool: Pool) -> _T:
+    async def within() -> _T:
         settings = Settings()
-        return await act(pool, await tenant(settings, resolve(settings, "database"), api_key))
+        whose = await tenant(settings, resolve(settings, "database"), api_key)
+        return await _act(lambda pool: act(pool, whose), role, application)
 
-    return with_pool(within, role=role, application=application)
+    return asyncio.run(within())
+
+
+async def _act(act: Callable[[Pool], Awaitable[_T]], role: Role | None, application: str) -> _T:
+    dsn = resolve(Settings(), "database").database
+    try:
+        async with await connect_pool(dsn, role=role, application=application) as pool:
+            return await act(pool)
+    except OUTAGE as error:
+        raise classify(error) from error

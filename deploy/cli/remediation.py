@@ -1,6 +1,5 @@
 """`headrace remediation`: what was done about alerts, what waits for approval, and the emergency stop."""
 
-import asyncio
 import getpass
 import json
 from collections.abc import Awaitable, Callable
@@ -12,15 +11,15 @@ import typer
 from rich.console import Console
 from temporalio.client import Client
 
-from deploy.cli import context
 from deploy.cli.access import ApiKey, AsJson
-from deploy.cli.context import Endpoints
+from deploy.cli.context import resolve
+from deploy.cli.pools import with_pool, with_tenant
 from deploy.cli.tables import show_rows
 from schemas import durations
 from schemas.errors import Invalid
 from schemas.settings import Settings
-from sinks.database import connect_pool
 from sinks.remediation_desk import Entry, RemediationDesk
+from sinks.transactions import Pool
 from workflows.remediation.approvals import Approvals
 
 _T = TypeVar("_T")
@@ -177,7 +176,7 @@ def _decide(
     remediation: UUID, api_key: str | None, *, approved: bool, who: str | None, why: str
 ) -> None:
     settings = Settings()
-    endpoints = context.resolve(settings, "database", "temporal")
+    endpoints = resolve(settings, "database", "temporal")
 
     async def connect() -> Client:
         return await Client.connect(endpoints.temporal, namespace=settings.temporal_namespace)
@@ -199,7 +198,7 @@ def _decide(
         )
         return found
 
-    asyncio.run(_with_desk(settings, endpoints, api_key, act))
+    _within(api_key, act)
 
 
 def _within(
@@ -208,24 +207,12 @@ def _within(
     *,
     all_tenants: bool = False,
 ) -> _T:
-    settings = Settings()
-    endpoints = context.resolve(settings, "database")
-    return asyncio.run(_with_desk(settings, endpoints, api_key, act, all_tenants=all_tenants))
-
-
-async def _with_desk(
-    settings: Settings,
-    endpoints: Endpoints,
-    api_key: str | None,
-    act: Callable[[RemediationDesk, Any], Awaitable[_T]],
-    *,
-    all_tenants: bool = False,
-) -> _T:
-    tenant = None if all_tenants else await context.tenant(settings, endpoints, api_key)
-    async with await connect_pool(
-        endpoints.database, role="headrace_writer", application="remediation", max_size=1
-    ) as pool:
+    async def within(pool: Pool, tenant: UUID | None = None) -> _T:
         return await act(RemediationDesk(pool), tenant)
+
+    if all_tenants:
+        return with_pool(within, role="headrace_writer", application="remediation")
+    return with_tenant(api_key, within, role="headrace_writer", application="remediation")
 
 
 def _pause(

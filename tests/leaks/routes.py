@@ -230,9 +230,6 @@ CHANGES: dict[Operation, Asks] = {
         Ask(body={"scopes": ["read"]}),
         Ask(body={"scopes": ["admin"], "tenant_id": str(own.tenant_id)}),
     ],
-    ("post", "/api/v1/keys/{key_id}/rotate"): lambda own: [
-        Ask(path={"key_id": own.key_id}, body={"grace_hours": 0})
-    ],
     ("post", "/api/v1/metrics/definitions"): lambda own: [
         Ask(body={"name": name, **_DEFINITION, **more})
         for name in (*_names(own), "new")
@@ -297,6 +294,10 @@ CHANGES: dict[Operation, Asks] = {
         Ask(body={"actor": "ana", "tenant_id": str(own.tenant_id)}),
     ],
     ("delete", "/api/v1/remediation-pauses"): _nothing,
+    # Last: it is the key that asks, and believed for a minute more.
+    ("post", "/api/v1/keys/{key_id}/rotate"): lambda own: [
+        Ask(path={"key_id": own.key_id}, body={"grace_hours": 0})
+    ],
     ("delete", "/api/v1/keys/{key_id}"): lambda own: [Ask(path={"key_id": own.key_id})],
 }
 """Routes that change what a tenant has, or tell of changes: keys are not the same twice.

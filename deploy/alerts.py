@@ -1,7 +1,6 @@
 """Puts the alerts process together: rules, lanes, Faust."""
 
 import asyncio
-import contextlib
 import logging
 import tempfile
 import time
@@ -13,12 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry
 
 from deploy.consuming import crash_of, leave
+from producers.topics import partitions_of
 from schemas.batches import Source
-from schemas.errors import Permanent
+from schemas.errors import Permanent, Temporary
 from schemas.matchers import matching
 from schemas.topics import Topics
 from sinks.database import connect_pool
@@ -28,7 +27,7 @@ from sinks.rules import load_rules
 from sinks.transactions import Pool
 from stream.alerts.lane import Lane
 from stream.alerts.lanes import Lanes
-from stream.alerts.ledger import Ledger, reader
+from stream.alerts.ledger import Ledger
 from stream.alerts.metrics import AlertsMetrics
 from stream.core.lateness import Lateness
 from stream.core.targets import LiveRule
@@ -108,7 +107,7 @@ async def _running(alerts: Alerts, pool: Pool, changed: asyncio.Event) -> AsyncI
     # The group ends the caller's block when any of them fails, and says why.
     async with asyncio.TaskGroup() as tasks:
         background = [
-            tasks.create_task(lanes.run(position, app.consumer.lag)),
+            tasks.create_task(lanes.run(position, app.consumer.told)),
             tasks.create_task(crash_of(app)),
             tasks.create_task(ChangesOfDefinitions(pool, changed.set).run()),
             tasks.create_task(follow()),
@@ -160,12 +159,11 @@ async def _follow(pool: Pool, lanes: Lanes, changed: asyncio.Event) -> None:
 async def _partitions(kafka: str, topic: str) -> int:
     """How many partitions the topic has; waits for Kafka and for the topic."""
     while True:
-        with contextlib.suppress(KafkaError, OSError):
-            async with reader(kafka) as consumer:
-                await consumer._client._wait_on_metadata(topic)  # noqa: SLF001 # else only subscribers know it
-                return len(consumer.partitions_for_topic(topic))
-        log.warning("waiting for Kafka and its topic %s", topic)
-        await asyncio.sleep(PAUSE)
+        try:
+            return await partitions_of(kafka, topic)
+        except Temporary as missing:
+            log.warning("waiting: %s", missing)
+            await asyncio.sleep(PAUSE)
 
 
 def _now() -> int:

@@ -61,6 +61,22 @@ async def create_topics(
     ]
 
 
+async def partitions_of(bootstrap: str, topic: str) -> int:
+    """How many partitions a topic has. Raises Temporary while no broker, or no topic, is there."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, client_id="headrace-topics")
+    try:
+        await admin.start()
+        described: list[dict[str, Any]] = await admin.describe_topics([topic])
+    except (KafkaError, OSError) as error:
+        raise Temporary(f"Kafka at {bootstrap} does not answer: {error}") from error
+    finally:
+        await admin.close()
+    count = sum(len(one["partitions"]) for one in described)
+    if not count:
+        raise Temporary(f"There is no topic {topic} yet: run `headrace migrate`.")
+    return count
+
+
 async def _create(
     admin: AIOKafkaAdminClient, specs: Iterable[TopicSpec], replication: int
 ) -> set[str]:

@@ -1,14 +1,26 @@
 """Reads topics back, to compare what is in Kafka with what was acknowledged."""
 
+from typing import Literal
+
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
+from producers.topics import partitions_of
 
-async def records_of(bootstrap: str, topic: str) -> list[ConsumerRecord]:
+_Isolation = Literal["read_committed", "read_uncommitted"]
+
+
+async def records_of(
+    bootstrap: str, topic: str, isolation: _Isolation = "read_uncommitted"
+) -> list[ConsumerRecord]:
     """Every record of a topic, partition by partition, in order."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest")
+    partitions = [
+        TopicPartition(topic, number) for number in range(await partitions_of(bootstrap, topic))
+    ]
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap, auto_offset_reset="earliest", isolation_level=isolation
+    )
     await consumer.start()
     try:
-        partitions = await _partitions(consumer, topic)
         consumer.assign(partitions)
         ends = await consumer.end_offsets(partitions)
         found: dict[TopicPartition, list[ConsumerRecord]] = {one: [] for one in partitions}
@@ -20,8 +32,6 @@ async def records_of(bootstrap: str, topic: str) -> list[ConsumerRecord]:
     return [record for one in partitions for record in found[one]]
 
 
-async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
-    await consumer._client._wait_on_metadata(topic)  # noqa: SLF001 # else only subscribers know it
-    return [
-        TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic))
-    ]
+async def committed(bootstrap: str, topic: str) -> list[bytes | None]:
+    """The values of all records but those of transactions that were aborted, or are open."""
+    return [one.value for one in await records_of(bootstrap, topic, "read_committed")]

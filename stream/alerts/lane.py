@@ -21,6 +21,11 @@ log = logging.getLogger(__name__)
 SAVE_EVERY = 5_000_000
 """Microseconds between notes of the position where nothing changes: less to evaluate again."""
 
+_GAP = 5_000_000
+"""Microseconds without an answer after which Kafka was away; one comes every 1.5 s when all is quiet."""
+_RECOVERY = 10_000_000
+"""Microseconds in which sources may be heard of again: ingest needs Kafka, too, to go on."""
+
 _SLACK = 60_000
 """Milliseconds: clocks of brokers and producers differ."""
 
@@ -45,6 +50,8 @@ class Lane:
         self._now = now
         self._commit = 0
         self._saved = 0
+        self._answered: int | None = None
+        """When Kafka was last known to answer; by the clock, in microseconds."""
         self.next = 0
         """Offset of the next record."""
         self.live_from = 0
@@ -85,6 +92,7 @@ class Lane:
         """Evaluate a chunk. Raises Lost."""
         if chunk.claim.start != self.next:
             return  # was on its way when the partition was sought anew, and comes again
+        self._answers(self._now())
         for record in chunk.records:
             try:
                 watched = decode(record.value or b"")
@@ -99,9 +107,13 @@ class Lane:
         self.next = chunk.claim.end
         await self._save()
 
-    async def tick(self) -> None:
-        """Let time pass; only when all that Kafka has is taken. Raises Lost."""
-        self._engine.tick(self._now())
+    async def tick(self, until: int) -> None:
+        """Let time pass to when Kafka had no more than was taken (microseconds). Raises Lost.
+
+        Not further: that nothing is heard while Kafka is away says nothing of the samples.
+        """
+        self._answers(until)
+        self._engine.tick(min(until, self._now()))
         await self._save()
 
     async def set_rules(self, rules: Sequence[LiveRule]) -> None:
@@ -112,6 +124,12 @@ class Lane:
     async def close(self) -> None:
         """Give the partition up."""
         await self._ledger.close()
+
+    def _answers(self, at: int) -> None:
+        """Kafka answered at that time. After an outage its sources are given time to come back."""
+        if self._answered is not None and at - self._answered > _GAP:
+            self._engine.excuse(self._answered, at + _RECOVERY)
+        self._answered = max(at, self._answered or at)
 
     async def _save(self) -> None:
         if not self.live:

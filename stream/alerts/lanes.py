@@ -78,22 +78,23 @@ class Lanes:
     async def run(
         self,
         position: Callable[[], Mapping[Source, int]],
-        lag: Callable[[], Awaitable[Mapping[Source, int]]],
+        told: Callable[[], Awaitable[Mapping[Source, int]]],
     ) -> None:
         """Tick until cancelled. `position`: what was handed over of each assigned partition.
 
+        `told`: when Kafka last said that it has no more than that (microseconds), where it has not.
         Raises Restart when a partition stays assigned that another process has taken.
         """
         missing = 0.0
         while True:
             await asyncio.sleep(TICK)
-            at, behind = position(), await lag()
+            at, quiet = position(), await told()
             for source in list(self._lanes):
                 async with self._lane(source) as lane:
-                    if lane is None or not lane.live or behind.get(source, 1):
+                    if lane is None or not lane.live or source not in quiet:
                         continue
                     if at.get(source) == lane.next >= self._ends[source]:
-                        await lane.tick()
+                        await lane.tick(quiet[source])
             missing = missing + TICK if at.keys() - self._lanes.keys() else 0.0
             if missing >= _PATIENCE:
                 raise Restart("another process evaluates partitions that are assigned to this one")

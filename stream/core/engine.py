@@ -142,6 +142,10 @@ class Engine:
         self._store(record)
         self.tick(now)
 
+    def excuse(self, since: int, until: int) -> None:
+        """Nobody could be heard from `since` on: wait for who was heard then, to `until` and a bit."""
+        self._watermark.excuse(since, until)
+
     def tick(self, now: int) -> None:
         """Evaluate as far as event time has come; it follows the clock when all sources are silent."""
         self._watermark.advance(now)

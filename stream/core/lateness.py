@@ -65,6 +65,12 @@ class Watermark:
         reached = min(awake) if awake else now - self._lateness.allowance
         self.at = reached if self.at is None else max(self.at, reached)
 
+    def excuse(self, since: int, until: int) -> None:
+        """Wait for sources that were not idle at `since` as if they were heard at `until`."""
+        for source, heard in self._heard.items():
+            if since - heard < self._lateness.idle:
+                self._heard[source] = max(heard, until)
+
     def stored(self) -> list[Heard]:
         """What to remember, for `restore`."""
         return [

@@ -95,6 +95,28 @@ class ChunkedConsumer(driver.Consumer):
                 found[Source(*tp)] = max(0, (self.highwater(tp) or 0) - position)
         return found
 
+    async def told(self) -> dict[Source, int]:
+        """When Kafka last said that it has nothing behind what was handed over, by partition.
+
+        Microseconds since the epoch. A partition that has more is left out, and one that Kafka has
+        not answered for since it was assigned. While Kafka is away the times stay what they are.
+        """
+        # Before the ends are looked at, which are of this time or later.
+        answered = {tp: self._answered(tp) for tp in list(self.at)}
+        lag = await self.lag()
+        return {
+            Source(*tp): at * 1000
+            for tp, at in answered.items()
+            if at is not None and lag.get(Source(*tp)) == 0
+        }
+
+    def _answered(self, tp: TP) -> int | None:
+        """Time of the newest answer to a fetch, in milliseconds."""
+        with contextlib.suppress(AssertionError, IllegalStateError):
+            at: int | None = self._thread._ensure_consumer().last_poll_timestamp(tp)  # noqa: SLF001 # Faust passes on the ends, not their time
+            return at
+        return None
+
     async def _drain_messages(self, fetcher: Any) -> None:
         try:
             while not (self._has_stopped() or cast("Service", fetcher)._stopped.is_set()):  # noqa: SLF001 # as Faust's own loop asks

@@ -4,6 +4,7 @@ import inspect
 from importlib.metadata import version
 
 import pytest
+from aiokafka import AIOKafkaConsumer
 from faust.transport.consumer import Consumer
 from faust.transport.drivers import aiokafka as driver
 
@@ -33,6 +34,8 @@ def test_the_packages_below_the_chunked_consumer_are_the_ones_it_was_proved_on(
         (driver.Consumer, "seek_wait", ["self", "partitions"]),
         (driver.Consumer, "earliest_offsets", ["self", "partitions"]),
         (driver.Consumer, "highwaters", ["self", "partitions"]),
+        (driver.AIOKafkaConsumerThread, "_ensure_consumer", ["self"]),
+        (AIOKafkaConsumer, "last_poll_timestamp", ["self", "partition"]),
     ],
 )
 def test_a_private_method_that_is_overridden_or_called_still_has_its_shape(

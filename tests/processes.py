@@ -45,17 +45,35 @@ class Headrace:
         self.process.terminate()
         return await asyncio.to_thread(self.process.wait, within)
 
-    async def ready(self) -> None:
+    async def logged(self, text: str) -> None:
+        """Return when it has said so."""
+        async with asyncio.timeout(STARTS_WITHIN):
+            while text not in self.log.read_text():
+                assert self.process.poll() is None, self.log.read_text()[-4000:]
+                await asyncio.sleep(0.05)
+
+    async def status(self, path: str) -> int:
+        """What it answers to a GET."""
+        async with (
+            aiohttp.ClientSession() as http,
+            http.get(f"http://127.0.0.1:{self.port}/{path}") as answer,
+        ):
+            return answer.status
+
+    async def is_ready(self) -> bool:
+        """Whether /readyz says 200."""
+        try:
+            return await self.status("readyz") == 200
+        except aiohttp.ClientError:
+            return False
+
+    async def ready(self, within: float = STARTS_WITHIN) -> None:
         """Return when /readyz says 200. Raises AssertionError, with the log, when the process ends."""
-        async with asyncio.timeout(STARTS_WITHIN), aiohttp.ClientSession() as http:
+        async with asyncio.timeout(within):
             while True:
                 assert self.process.poll() is None, self.log.read_text()[-4000:]
-                try:
-                    async with http.get(f"http://127.0.0.1:{self.port}/readyz") as answer:
-                        if answer.status == 200:
-                            return
-                except aiohttp.ClientError:
-                    pass
+                if await self.is_ready():
+                    return
                 await asyncio.sleep(0.05)
 
 

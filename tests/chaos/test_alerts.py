@@ -1,171 +1,138 @@
-"""Alerts under fire: whatever dies or wakes up when, each transition is published once."""
+"""Alerts under fire: whatever dies, joins or wakes up when, each transition is published once."""
 
 import asyncio
 import random
 import signal
-import time
 from contextlib import AbstractContextManager
-from datetime import timedelta
 from pathlib import Path
 
-import numpy as np
-from aiokafka import AIOKafkaConsumer, TopicPartition
-
-from producers.kafka import close_producer, make_producer
-from schemas.batches import Source
-from schemas.named_queries import load
-from schemas.rules import Rule
-from schemas.transitions import Transition
-from schemas.watched import Header, WatchedSeries, encode, entry, partition_of
-from schemas.watched_rows import SLOT
-from stream.core.reduction import reduced
-from tests.ingestion import ARRIVES_WITHIN, PARTITIONS, Bench
+from stream.alerts.ledger import Ledger
+from tests.breaches import Fleet, make_rules, metrics_everywhere, slot_now
+from tests.ingestion import Bench
 from tests.processes import Headrace, headrace
 
-SERIES = 12
+HOUR = 7200
+"""Slots."""
 TURN = 4
 """Slots after which a series is good where it was bad."""
-RULE = Rule(
-    name="high",
-    metric="m",
-    function="max",
-    window=timedelta(milliseconds=500),
-    operator=">",
-    warning=5,
-)
-FIRST = (time.time_ns() // 1000 - 3_600_000_000) // SLOT
-"""An hour ago: the process was away, and what it finds out is stale."""
-
-Told = tuple[str, int, str, float]
-"""Of a transition: the host, its number in the episode, the state, and when."""
 
 
-def bad(series: int, step: int) -> bool:
-    """Whether a series is bad then."""
-    return bool((step // TURN + series) % 2)
+def turns(_: str, host: int, step: int) -> bool:
+    """Half of the hosts are bad, and then the others."""
+    return bool((step // TURN + host) % 2)
 
 
-def expected(steps: int) -> list[Told]:
-    """What so many steps tell, once the last but one is evaluated."""
-    found: list[Told] = []
-    for series in range(SERIES):
-        was = False
-        for step in range(steps - 1):
-            if bad(series, step) != was:
-                was = not was
-                at = (FIRST + step) * SLOT / 1e6
-                found.append((f"h{series}", 1 if was else 2, "firing" if was else "resolved", at))
-    return sorted(found)
-
-
-def record(bench: Bench, step: int) -> bytes:
-    """All series at that time."""
-    described = [
-        WatchedSeries(one, bench.tenant, "m", f'{{"host":"h{one}"}}') for one in range(SERIES)
-    ]
-    at = (FIRST + step) * SLOT
-    rows = reduced(
-        np.arange(SERIES),
-        np.full(SERIES, at),
-        np.array([9.0 if bad(one, step) else 1.0 for one in range(SERIES)]),
-    )
-    header = Header(Source("s", 0), 1, step, step + 1, at)
-    return encode(header, [entry(one) for one in described], rows)
-
-
-async def feed(bench: Bench, steps: range) -> None:
-    """Write these steps to Kafka, one by one, every fifth twice."""
-    producer = make_producer(bench.kafka, client_id="test")
-    await producer.start()
-    partition = partition_of(bench.tenant, metric="m", partitions=PARTITIONS)
-    try:
-        for step in steps:
-            value = record(bench, step)
-            for _ in range(2 if step % 5 == 0 else 1):
-                await producer.send_and_wait(bench.topics.watched, value, partition=partition)
-            await asyncio.sleep(0.01)
-    finally:
-        await close_producer(producer, timeout=10)
-
-
-async def transitions(bench: Bench) -> list[Transition]:
-    """Those that are committed."""
-    where = TopicPartition(bench.topics.transitions, 0)
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=bench.kafka,
-        isolation_level="read_committed",
-        auto_offset_reset="earliest",
-    )
-    await consumer.start()
-    found = []
-    try:
-        consumer.assign([where])
-        end = (await consumer.end_offsets([where]))[where]
-        while await consumer.position(where) < end:
-            records = (await consumer.getmany(where, timeout_ms=200)).get(where, [])
-            found += [Transition.model_validate_json(one.value) for one in records]
-    finally:
-        await consumer.stop()
-    return found
-
-
-async def arrived(bench: Bench, steps: int) -> None:
-    """Wait for all that these steps tell, and check it."""
-    wanted = expected(steps)
-    found: list[Transition] = []
-    async with asyncio.timeout(ARRIVES_WITHIN):
-        while len(found) < len(wanted):
-            await asyncio.sleep(0.2)
-            found = await transitions(bench)
-    told = sorted((one.labels["host"], one.number, one.state, one.at.timestamp()) for one in found)
-    assert told == sorted(wanted)
-    assert len({one.id for one in found}) == len(found)
-    assert all(one.stale for one in found)
-
-
-async def make_rule(bench: Bench) -> None:
-    """The rule, as the API would make it."""
-    query = load("sinks.sql", "rules.sql")["put_rule"]
-    await bench.pool.execute(query, bench.tenant, RULE.name, RULE.document)
+def old_fleet(bench: Bench) -> Fleet:
+    """Series of an hour ago: the process was away, and what it finds out is stale."""
+    return Fleet(bench, metrics_everywhere(bench)[:1], 12, slot_now() - HOUR, turns)
 
 
 def alerts(bench: Bench, log: Path) -> AbstractContextManager[Headrace]:
-    """An alerts process. The steps are of an hour ago: the clock has no say."""
+    """An alerts process. How fast a test writes has no say."""
     return headrace("alerts", env=bench.env(HEADRACE_ALERTS_CLOCK_ALLOWANCE="P1D"), log=log)
 
 
 async def test_kills_and_redelivery_neither_lose_nor_double(bench: Bench, tmp_path: Path) -> None:
     """Kill -9 at any moment, and every fifth record twice; the last process stops within ten seconds."""
-    await make_rule(bench)
+    fleet = old_fleet(bench)
+    await make_rules(bench, *fleet.rules())
     chance = random.Random(6)  # noqa: S311 # moments of dying, no secret
     begin = 0
     for _ in range(3):
         with alerts(bench, tmp_path / "log") as process:
             await process.ready()
-            feeding = asyncio.create_task(feed(bench, range(begin, begin + 100)))
+            feeding = asyncio.create_task(fleet.write(range(begin, begin + 100), 0.01))
             await asyncio.sleep(chance.uniform(0.1, 1.0))
             process.kill()
             await feeding
         begin += 100
     with alerts(bench, tmp_path / "log") as process:
-        await arrived(bench, begin)
+        await fleet.arrived(begin)
         assert await process.stop() == 0
-    await arrived(bench, begin)
+    assert all(one.stale for one in await fleet.arrived(begin))
 
 
 async def test_a_sleeper_that_wakes_up_publishes_nothing(bench: Bench, tmp_path: Path) -> None:
     """It was given up for dead; what it still has in hand is another's by now."""
-    await make_rule(bench)
+    fleet = old_fleet(bench)
+    await make_rules(bench, *fleet.rules())
     with alerts(bench, tmp_path / "zombie") as zombie:
         await zombie.ready()
-        feeding = asyncio.create_task(feed(bench, range(100)))
+        feeding = asyncio.create_task(fleet.write(range(100), 0.01))
         await asyncio.sleep(0.5)
         zombie.send(signal.SIGSTOP)
         with alerts(bench, tmp_path / "heir"):
             await feeding
-            await arrived(bench, 100)
+            await fleet.arrived(100)
             zombie.send(signal.SIGCONT)
-            await feed(bench, range(100, 200))
-            await arrived(bench, 200)
-        await feed(bench, range(200, 300))
-        await arrived(bench, 300)
+            await fleet.write(range(100, 200), 0.01)
+            await fleet.arrived(200)
+        await fleet.write(range(200, 300), 0.01)
+        await fleet.arrived(300)
+
+
+async def test_one_joins_and_another_leaves_while_alerts_fire(bench: Bench, tmp_path: Path) -> None:
+    """Each partition has changed hands; every alert of it is told once, and none too late."""
+    fleet = Fleet(bench, metrics_everywhere(bench), 6, slot_now(), turns)
+    await make_rules(bench, *fleet.rules())
+    stop = asyncio.Event()
+    feeding = asyncio.create_task(fleet.follow(0, stop))
+    with alerts(bench, tmp_path / "first") as first, alerts(bench, tmp_path / "second") as second:
+        await first.ready()
+        await second.ready()
+        # Both have some, or the second had all of them first.
+        await first.logged("evaluating")
+        await second.logged("evaluating")
+        await asyncio.sleep(TURN * 0.5)
+        assert await first.stop() == 0
+        await asyncio.sleep(TURN * 0.5)
+        stop.set()
+        found = await fleet.arrived(await feeding)
+    assert not any(one.stale for one in found)
+
+
+async def test_who_was_robbed_of_a_partition_and_never_told_starts_again(
+    bench: Bench, tmp_path: Path
+) -> None:
+    """It ends with exit code 1, and its successor has lost nothing."""
+    fleet = old_fleet(bench)
+    await make_rules(bench, *fleet.rules())
+    await fleet.write(range(20))
+    with alerts(bench, tmp_path / "log") as robbed:
+        await fleet.arrived(20)
+        # All of them: which one has the metric is of no interest.
+        robbers = [
+            Ledger(bench.kafka, bench.topics, n) for n in range(len(metrics_everywhere(bench)))
+        ]
+        for robber in robbers:
+            await robber.open()
+        await fleet.write(range(20, 40))
+        assert await asyncio.to_thread(robbed.process.wait, 60) == 1
+        assert "another process evaluates partitions" in robbed.log.read_text()
+        for robber in robbers:
+            await robber.close()
+    await fleet.arrived(20)
+    with alerts(bench, tmp_path / "successor"):
+        await fleet.arrived(40)
+
+
+async def test_an_hour_of_absence_is_caught_up_with_and_wakes_nobody(
+    bench: Bench, tmp_path: Path
+) -> None:
+    """What it finds out late is marked so, however much it is; what begins now is not."""
+    quiet = HOUR - 700  # the five minutes in which a change is news, and some
+
+    def bad(_: str, host: int, step: int) -> bool:
+        if step < quiet:
+            return bool((step // 60 + host) % 2)
+        return step >= HOUR + TURN and host == 0
+
+    fleet = Fleet(bench, metrics_everywhere(bench)[:1], 12, slot_now() - HOUR, bad)
+    await make_rules(bench, *fleet.rules())
+    await fleet.write(range(HOUR))
+    with headrace("alerts", env=bench.env(), log=tmp_path / "log") as process:
+        await process.ready()
+        steps = HOUR + 2 * TURN
+        await fleet.write(range(HOUR, steps))
+        found = await fleet.arrived(steps)
+    assert [one.stale for one in found] == [True] * (len(found) - 1) + [False]

@@ -28,7 +28,7 @@ class Refusal:
 
 @dataclass
 class Imported:
-    """What a file came to. Annotations that were left out are among the refusals, their rules are not."""
+    """What a file came to. What is left out of a rule, or told otherwise, is among the refusals; the rule is not."""
 
     rules: list[Rule] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
@@ -86,6 +86,10 @@ def _rule(
             annotations[name] = _template(text)
         except Invalid as error:
             left_out.append(f"annotation {name} is left out: {error}")
+    if found.by_second and any("{{ value }}" in text for text in annotations.values()):
+        left_out.append(
+            "increase is told as the rate that it is compared by: $value is by the second"
+        )
     if any("{{" in text for text in labels.values()):
         raise Invalid("bad_rules", "a label with a template: labels name an alert and must stay")
     fields = _fields(found) | {

@@ -1,30 +1,29 @@
-"""The part of PromQL that an alert rule can stand for: one comparison of one series expression with a number.
+"""The part of PromQL that an alert rule can stand for: one comparison of a series expression with a number.
 
 The grammar is that of Prometheus 3 (`promql/parser` of prometheus/prometheus). What is outside is refused
 with the reason, never read as something that is near it.
 """
 
-import re
+import math
+import operator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
 from schemas.durations import parse
-from schemas.errors import Invalid
+from schemas.promql_tokens import Tokens, refused, unquoted
 from schemas.rules import Operator
 
-_TOKEN = re.compile(
-    r"""\s*(?:
-      (?P<number>[-+]?(?:Inf|inf|NaN|nan|(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)(?![a-zA-Z_\d]))
-    | (?P<range>\[[^\]]*\])
-    | (?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
-    | (?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*)
-    | (?P<sign>==|!=|<=|>=|=~|!~|[<>={}(),])
-    | (?P<other>\S)
-    )""",
-    re.VERBOSE | re.ASCII,
-)
 _FLIPPED: dict[str, Operator] = {">": "<", "<": ">", ">=": "<=", "<=": ">=", "==": "==", "!=": "!="}
 _OPERATORS: dict[str, Operator] = {flipped: flipped for flipped in _FLIPPED.values()}
+_ARITHMETIC: dict[str, Callable[[float, float], float | complex]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "%": math.fmod,
+    "^": operator.pow,
+}
 _OVER_TIME = {f"{name}_over_time": name for name in ("avg", "min", "max", "sum", "count")}
 _TOGETHER = {("max", "max"), ("min", "min"), ("sum", "sum"), ("sum", "count"), ("sum", "rate")}
 """Aggregation over series and over time that come to one over all samples of the group."""
@@ -41,6 +40,8 @@ class Comparison:
     group_by: tuple[str, ...] | None
     operator: Operator
     limit: float
+    by_second: bool = False
+    """Whether the value is by the second where the expression's is of the whole window, and the limit with it."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class _Side:
     selector: _Selector
     function: str
     group_by: tuple[str, ...] | None = None
+    by_second: bool = False
 
 
 def read_comparison(text: str) -> Comparison:
@@ -62,24 +64,27 @@ def read_comparison(text: str) -> Comparison:
     try:
         return _read(text)
     except RecursionError as error:
-        raise _refused("it is nested too deep") from error
+        raise refused("it is nested too deep") from error
 
 
 def _read(text: str) -> Comparison:
     parser = _Parser(text)
     left = parser.side()
-    operator = parser.take("sign", *_FLIPPED)
+    compared = parser.take("sign", *_FLIPPED)
     if parser.next == "bool":
-        raise _refused("bool makes a number of every series: without it only those that hold alert")
+        raise refused("bool makes a number of every series: without it only those that hold alert")
     right = parser.side()
     if parser.kind is not None:
-        raise _refused(f"{parser.next!r} follows the comparison: one comparison is all a rule has")
+        raise refused(f"{parser.next!r} follows the comparison: one comparison is all a rule has")
     if isinstance(left, _Side) and isinstance(right, float):
-        side, limit, sign = left, right, _OPERATORS[operator]
+        side, limit, sign = left, right, _OPERATORS[compared]
     elif isinstance(left, float) and isinstance(right, _Side):
-        side, limit, sign = right, left, _FLIPPED[operator]
+        side, limit, sign = right, left, _FLIPPED[compared]
     else:
-        raise _refused("a rule compares one series expression with one number")
+        raise refused("a rule compares one series expression with one number")
+    if side.by_second and side.selector.window is not None:
+        # The engine divides the increase by the window last of all: what is equal stays equal.
+        limit /= side.selector.window.total_seconds()
     return Comparison(
         side.selector.metric,
         side.selector.match,
@@ -88,43 +93,42 @@ def _read(text: str) -> Comparison:
         side.group_by,
         sign,
         limit,
+        side.by_second,
     )
 
 
-def _refused(detail: str) -> Invalid:
-    return Invalid("not_in_subset", detail)
-
-
-class _Parser:
-    """Reads tokens from the left; `kind` and `next` are the one to come, None and "" at the end."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._at = 0
-        self.kind: str | None = None
-        self.next = ""
-        self._advance()
-
-    def _advance(self) -> str:
-        taken = self.next
-        found = _TOKEN.match(self._text, self._at)
-        if found is None:
-            self.kind, self.next = None, ""
-        else:
-            self._at = found.end()
-            self.kind = found.lastgroup
-            self.next = found[found.lastgroup or 0]
-        return taken
-
-    def take(self, kind: str, *texts: str) -> str:
-        """The next token, of this kind and one of these texts."""
-        if self.kind != kind or (texts and self.next not in texts):
-            wanted = f"one of {' '.join(texts)}" if texts else f"a {kind}"
-            raise _refused(f"{wanted} is wanted where {self.next or 'the end'!r} stands")
-        return self._advance()
+class _Parser(Tokens):
+    """Reads an expression."""
 
     def side(self) -> _Side | float:
-        """A number, or what is done with a selector."""
+        """A number, which may be reckoned out of others, or what is done with a selector."""
+        return self._reckoned(self._product, "+", "-")
+
+    def _product(self) -> _Side | float:
+        return self._reckoned(self._signed, "*", "/", "%")
+
+    def _signed(self) -> _Side | float:
+        if self.kind != "sign" or self.next not in {"+", "-"}:
+            return self._power()
+        sign = self._advance()
+        number = _number(self._signed())
+        return -number if sign == "-" else number
+
+    def _power(self) -> _Side | float:
+        base = self._operand()
+        if isinstance(base, _Side) or self.next != "^":
+            return base
+        self._advance()
+        # From the right: 2 ^ 3 ^ 2 is 2 ^ 9; and a sign may stand before what is raised to.
+        return _figure(base, "^", _number(self._signed()))
+
+    def _reckoned(self, operand: Callable[[], _Side | float], *operators: str) -> _Side | float:
+        found = operand()
+        while isinstance(found, float) and self.kind == "sign" and self.next in operators:
+            found = _figure(found, self._advance(), _number(operand()))
+        return found
+
+    def _operand(self) -> _Side | float:
         if self.kind == "number":
             return float(self._advance())
         if self.next == "(":
@@ -132,14 +136,12 @@ class _Parser:
             inner = self.side()
             self.take("sign", ")")
             return inner
-        if self.next == "{":
-            raise _refused("a rule needs the name of its metric before the braces")
-        name = self.take("name")
-        if self.next == "(" or self.next in {"by", "without"}:
+        name = None if self.next == "{" else self.take("name")
+        if name is not None and (self.next == "(" or self.next in {"by", "without"}):
             return self._call(name)
         selector = self._selector(name)
         if selector.window is not None:
-            raise _refused("a range wants a function around it, as avg_over_time(…)")
+            raise refused("a range wants a function around it, as avg_over_time(…)")
         return _Side(selector, "value")
 
     def _call(self, name: str) -> _Side:
@@ -150,39 +152,44 @@ class _Parser:
             fraction = float(self.take("number"))
             self.take("sign", ",")
             if not 0 <= fraction < 1:
-                raise _refused("a quantile must be from 0 to below 1")
+                raise refused("a quantile must be from 0 to below 1")
             function = f"p{round(fraction * 100, 3):g}"
-        elif name == "rate":
+        elif name in {"rate", "increase"}:
             function = "rate"
         elif name in _OVER_TIME:
             function = _OVER_TIME[name]
         elif name in {"absent", "absent_over_time"}:
-            raise _refused(
+            raise refused(
                 f"{name} alerts of a selector that never had a series: absent_for is of series that were there"
             )
         else:
-            raise _refused(f"there is no {name} in rules")
-        selector = self._selector(self.take("name"))
+            raise refused(f"there is no {name} in rules")
+        selector = self._selector(None if self.next == "{" else self.take("name"))
         self.take("sign", ")")
         if selector.window is None:
-            raise _refused(f"{name} wants a range, as [5m]")
-        return _Side(selector, function)
+            raise refused(f"{name} wants a range, as [5m]")
+        return _Side(selector, function, by_second=name == "increase")
 
     def _aggregation(self, name: str) -> _Side:
         labels = self._labels() if self.next == "by" else None
         if self.next == "without":
-            raise _refused("without: say by which labels instead")
+            raise refused("without: say by which labels instead")
         self.take("sign", "(")
         inner = self.side()
         self.take("sign", ")")
         if labels is None:
             labels = self._labels() if self.next == "by" else ()
         if isinstance(inner, float) or inner.group_by is not None:
-            raise _refused(
+            raise refused(
                 f"{name} must be of a function over time, as sum by (x) (sum_over_time(…))"
             )
+        if inner.by_second:
+            raise refused(
+                f"{name} of increase: rates are added up here, which may differ in the last digit; write rate, "
+                "and divide the number by the window's seconds"
+            )
         if (name, inner.function) not in _TOGETHER:
-            raise _refused(
+            raise refused(
                 f"{name} of {inner.function} over time is not what group_by does: it takes all samples of a "
                 "group together, as max of max, min of min, sum of sum, count or rate"
             )
@@ -199,47 +206,65 @@ class _Parser:
         self.take("sign", ")")
         return tuple(found)
 
-    def _selector(self, metric: str) -> _Selector:
+    def _matchers(self, metric: str | None) -> tuple[str, tuple[str, ...]]:
+        """What stands in braces, if anything does: the metric, which may be among it, and the rest."""
         match = []
         if self.next == "{":
             self._advance()
             while self.next != "}":
                 label = self.take("name")
-                operator = self.take("sign", "=", "!=", "=~", "!~")
+                sign = self.take("sign", "=", "!=", "=~", "!~")
                 value = unquoted(self.take("string"))
-                if value.startswith("~") and operator in {"=", "!="}:
-                    raise _refused(
-                        f"{label}{operator}{value} would read as a regular expression here"
-                    )
-                match.append(f"{label}{operator}{value}")
+                if label == "__name__":
+                    if sign != "=" or metric is not None:
+                        raise refused(
+                            "a rule watches one metric: __name__ must be = its name, once"
+                        )
+                    metric = value
+                elif value.startswith("~") and sign in {"=", "!="}:
+                    raise refused(f"{label}{sign}{value} would read as a regular expression here")
+                else:
+                    match.append(f"{label}{sign}{value}")
                 if self.next != "}":
                     self.take("sign", ",")
             self._advance()
+        if metric is None:
+            raise refused(
+                'a rule needs the name of its metric, before the braces or as __name__="…"'
+            )
+        return metric, tuple(match)
+
+    def _selector(self, named: str | None) -> _Selector:
+        metric, match = self._matchers(named)
         window = None
         if self.kind == "range":
             text = self._advance()[1:-1].strip()
             if ":" in text:
-                raise _refused("a subquery can't be evaluated sample by sample")
+                raise refused("a subquery can't be evaluated sample by sample")
             window = _duration(text)
         if self.next in {"offset", "@"}:
-            raise _refused(f"{self.next}: a rule looks at what comes in, not at the past")
-        return _Selector(metric, tuple(match), window)
+            raise refused(f"{self.next}: a rule looks at what comes in, not at the past")
+        return _Selector(metric, match, window)
+
+
+def _number(found: _Side | float) -> float:
+    if isinstance(found, _Side):
+        raise refused("arithmetic is for numbers: a rule compares a series as it is")
+    return found
+
+
+def _figure(left: float, operator: str, right: float) -> float:
+    try:
+        found = _ARITHMETIC[operator](left, right)
+    except (ArithmeticError, ValueError) as error:
+        raise refused(f"{left:g} {operator} {right:g} is no number") from error
+    if isinstance(found, complex):
+        raise refused(f"{left:g} {operator} {right:g} is no number")
+    return found
 
 
 def _duration(text: str) -> timedelta:
     try:
         return parse(text)
     except ValueError as error:
-        raise _refused(str(error)) from error
-
-
-def unquoted(text: str) -> str:
-    """What a string in quotes says. Raises Invalid for an escape that is none."""
-    try:
-        return re.sub(r"\\(.)", _escaped, text[1:-1], flags=re.DOTALL)
-    except KeyError as error:
-        raise _refused(f"the escape \\{error.args[0]} in {text}") from error
-
-
-def _escaped(found: "re.Match[str]") -> str:
-    return {"\\": "\\", '"': '"', "'": "'", "n": "\n", "t": "\t", "r": "\r"}[found[1]]
+        raise refused(str(error)) from error

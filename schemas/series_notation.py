@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 
 from schemas.errors import Invalid
-from schemas.promql import unquoted
+from schemas.promql_tokens import unquoted
 
 MOST = 1_000_000
 """Values of a series."""

@@ -18,6 +18,17 @@ from schemas.rule_files import read_rules
         ("(up) <= -1e-3", ("value", None, None, "<=", -0.001)),
         ("5 > up", ("value", None, None, "<", 5)),
         ("0.5 == up", ("value", None, None, "==", 0.5)),
+        ("up > 5 * 60", ("value", None, None, ">", 300)),
+        ("up > 2+3*4", ("value", None, None, ">", 14)),
+        ("up > (2 + 3) * 4 - -1", ("value", None, None, ">", 21)),
+        ("up > -2 ^ 2 + 2 ^ 3 ^ 2", ("value", None, None, ">", 508)),
+        ("up > 7 - 2 - 1", ("value", None, None, ">", 4)),
+        ("up > -7 % 4", ("value", None, None, ">", -3)),
+        ("1024 ^ 2 / 2 < up", ("value", None, None, ">", 524288)),
+        ('{__name__="up"} > 5', ("value", None, None, ">", 5)),
+        ('rate({__name__="up"}[5m]) > 5', ("rate", 300, None, ">", 5)),
+        ("increase(up[5m]) > 6", ("rate", 300, None, ">", 0.02)),
+        ("5 * 3 <= increase(up[1m])", ("rate", 60, None, ">=", 0.25)),
         ("avg_over_time(up[1h30m]) != 0", ("avg", 5400, None, "!=", 0)),
         ("count_over_time( up [ 5m ] )<10", ("count", 300, None, "<", 10)),
         ("quantile_over_time(0.999, up[5m]) > 2", ("p99.9", 300, None, ">", 2)),
@@ -38,7 +49,8 @@ def test_a_comparison_in_the_subset_is_read(text: str, expected: tuple[Any, ...]
 
 
 def test_matchers_are_taken_over() -> None:
-    """All four signs; quotes and escapes are Prometheus' own."""
+    """All four signs; quotes and escapes are Prometheus' own; the name is none of them."""
+    assert read_comparison('{a="b", __name__="up"} > 1').match == ("a=b",)
     found = read_comparison(r"""up{a="x,}", b!='y"', c=~"w.*\\d", d!~"",} > 1""")
     assert found.match == ("a=x,}", 'b!=y"', r"c=~w.*\d", "d!~")
 
@@ -58,7 +70,16 @@ def test_matchers_are_taken_over() -> None:
         ("rate(up[5 m]) > 1", "is no duration"),
         ("absent(up) > 0", "never had a series"),
         ("histogram_quantile(0.9, up) > 1", "there is no histogram_quantile"),
-        ("increase(up[5m]) > 1", "there is no increase"),
+        ("sum by (a) (increase(up[5m])) > 1", "sum of increase: rates are added up here"),
+        ("increase(up) > 1", "increase wants a range"),
+        ('{__name__=~"up|down"} > 1', "__name__ must be = its name"),
+        ('up{__name__="up"} > 1', "__name__ must be = its name, once"),
+        ("2 * up > 1", "arithmetic is for numbers"),
+        ("-up > 1", "arithmetic is for numbers"),
+        ("up > 1 / 0", "1 / 0 is no number"),
+        ("up > (0 - 8) ^ 0.5", "-8 ^ 0.5 is no number"),
+        ("up > 10 ^ 400", "is no number"),
+        ("up > 5 *", "a name is wanted where 'the end' stands"),
         ("sum by (a) (up) > 1", "sum of value over time is not what group_by does"),
         ("avg by (a) (avg_over_time(up[5m])) > 1", "avg of avg over time"),
         ("max without (a) (max_over_time(up[5m])) > 1", "without: say by which"),
@@ -94,6 +115,9 @@ groups:
         annotations:
           summary: "{{ $labels.name }} is at {{ $value }}"
           graph: "{{ $value | humanize }}"
+      - alert: Grown
+        expr: increase(up{job="a"}[5m]) > 3
+        annotations: {summary: "{{ $value }} more"}
       - alert: High Latency!
         expr: up == 0
       - record: job:up:sum
@@ -113,7 +137,8 @@ def imported() -> Imported:
 def test_a_file_becomes_rules_and_a_list_of_what_does_not() -> None:
     """Names made valid and told apart; the severity decides the level; each refusal has its reason."""
     found = imported()
-    slow, down = found.rules
+    slow, grown, down = found.rules
+    assert (grown.function, grown.critical) == ("rate", 0.01)
     assert (slow.name, slow.condition) == (
         "High-Latency",
         "p95(http_req_duration{name=list}) over 30s",
@@ -130,6 +155,7 @@ def test_a_file_becomes_rules_and_a_list_of_what_does_not() -> None:
     assert (down.name, down.operator) == ("High-Latency-2", "==")
     assert [(one.rule, one.why.partition(":")[0]) for one in found.refusals] == [
         ("High Latency!", "annotation graph is left out"),
+        ("Grown", "increase is told as the rate that it is compared by"),
         ("job:up:sum", "a recording rule"),
         ("Odd", "a rule compares one series expression with one number"),
         ("Templated", "a label with a template"),

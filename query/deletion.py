@@ -16,7 +16,7 @@ from schemas.problems import described
 class Removal(Answer):
     """A kind of thing that goes, and how many."""
 
-    what: str = Field(examples=["series", "samples", "rollup rows", "sketches", "definitions"])
+    what: str = Field(examples=["series", "samples", "sketches", "definitions", "rules", "alerts"])
     n: int
     estimated: bool = Field(description="whether n is only about right")
 
@@ -49,7 +49,7 @@ async def delete_metric(
     response: Response,
     dry_run: Annotated[bool, Query(description="Only say what would go.")] = False,
 ) -> MetricRemoval:
-    """Delete all series of a metric.
+    """Delete all series of a metric, its definition and rules, and alerts about it with what was done.
 
     From the answer on nobody sees them; their rows are deleted in the background. Samples that are
     sent afterwards make the metric anew.

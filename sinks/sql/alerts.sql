@@ -9,8 +9,13 @@ SELECT FROM alerts, alert_history, silences, notifications, notification_setting
 INSERT INTO alerts AS a
     (alert_id, tenant_id, rule, fingerprint, labels, state, level, value, threshold, condition, annotations, episode,
      number, since, fired_at, resolved_at, stale)
-VALUES ($1, $2, $3, $4, $5::jsonb, $7, $8, $9, $10, $11, $12::jsonb, $13, $14, $15,
-        CASE $7 WHEN 'firing' THEN $15::timestamptz END, CASE $7 WHEN 'resolved' THEN $15::timestamptz END, $16)
+SELECT $1, $2, $3, $4, $5::jsonb, $7, $8, $9, $10, $11, $12::jsonb, $13, $14, $15,
+       CASE $7 WHEN 'firing' THEN $15::timestamptz END, CASE $7 WHEN 'resolved' THEN $15::timestamptz END, $16
+-- The end of an alert that was deleted with its rule and its metric, or went with age, is nobody's.
+WHERE $7 <> 'resolved'
+    OR EXISTS (SELECT FROM alerts WHERE alert_id = $1)
+    OR EXISTS (SELECT FROM rules WHERE tenant_id = $2 AND name = $3)
+    OR EXISTS (SELECT FROM definitions WHERE tenant_id = $2 AND 'definition:' || name = $3)
 ON CONFLICT (alert_id) DO UPDATE SET
     labels = excluded.labels,
     state = excluded.state,
@@ -37,5 +42,6 @@ WHERE (excluded.episode, excluded.number) > (a.episode, a.number)
 -- $9 value, $10 threshold, $11 episode, $12 number, $13 rule's version, $14 stale.
 INSERT INTO alert_history (transition_id, alert_id, tenant_id, at, was, state, was_level, level, value, threshold,
                            episode, number, rule_version, stale)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14
+WHERE EXISTS (SELECT FROM alerts WHERE alert_id = $2)
 ON CONFLICT (transition_id) DO NOTHING

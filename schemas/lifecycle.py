@@ -1,4 +1,4 @@
-"""How long each level of the samples is kept, when it is compressed, and when a rollup is refreshed."""
+"""How long each level of the samples is kept, when it is compressed and refreshed; and alerts after their end."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -6,6 +6,7 @@ from typing import Literal
 
 RollupLevel = Literal["1m", "5m", "1h"]
 Level = Literal["raw", "1m", "5m", "1h", "sketch"]
+Record = Literal["alerts", "remediations"]
 
 _SKETCH_STEP = timedelta(minutes=10)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -40,6 +41,8 @@ class LifecyclePolicy:
     raw: Keeping
     rollups: dict[RollupLevel, Keeping]
     refreshes: dict[RollupLevel, Refresh]
+    records: dict[Record, timedelta]
+    """How long what ended is kept, from its end on."""
 
     def keeping(self, level: Level) -> Keeping:
         """How long a level is kept; sketches go with the hourly rollup."""

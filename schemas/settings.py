@@ -15,6 +15,7 @@ from schemas.lifecycle import Keeping, LifecyclePolicy, Refresh
 EMBEDDED = "embedded"
 
 _DAY = timedelta(days=1)
+_QUARTER = timedelta(days=90)
 _SECOND = timedelta(seconds=1)
 
 
@@ -75,6 +76,18 @@ class Settings(BaseSettings):
         default=timedelta(days=1825),
         ge=_DAY,
         description="Hourly rollups, and the sketches that answer percentiles, are kept as long.",
+    )
+    retention_alerts: timedelta = Field(
+        default=timedelta(days=400),
+        ge=_QUARTER,
+        description="Alerts that are over, their transitions and silences are kept as long: a year can be compared "
+        "with the one before. Not less than the 90 days that Kafka keeps transitions: read again they would be new.",
+    )
+    retention_remediations: timedelta = Field(
+        default=timedelta(days=400),
+        ge=_QUARTER,
+        description="Remediations that ended and their audit trails are kept as long. Not less than Kafka keeps "
+        "transitions: read again they would be remedied again.",
     )
     compress_raw_after: timedelta = Field(
         default=timedelta(days=7),
@@ -215,5 +228,9 @@ class Settings(BaseSettings):
                 "1m": Refresh(self.refresh_1m_every, self.refresh_1m_window, self.refresh_1m_lag),
                 "5m": Refresh(self.refresh_5m_every, self.refresh_5m_window, self.refresh_5m_lag),
                 "1h": Refresh(self.refresh_1h_every, self.refresh_1h_window, self.refresh_1h_lag),
+            },
+            records={
+                "alerts": self.retention_alerts,
+                "remediations": self.retention_remediations,
             },
         )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 
-from schemas.lifecycle import Level
+from schemas.lifecycle import Level, Record
 
 Progress = Callable[[str], None]
 """Told, in words, what is done next; may be called from a long loop only."""
@@ -42,11 +42,11 @@ class Removal:
     """Something that is past its retention.
 
     drop: the whole part; thin out: all of the part but series that a definition keeps longer; delete:
-    rows of series that a definition keeps shorter, or of a table without parts.
+    rows of series that a definition keeps shorter, or of a table without parts, as alerts are.
     """
 
     action: Literal["drop", "thin out", "delete"]
-    level: Level | Literal["versions"]
+    level: Level | Record | Literal["versions"]
     part: str
     begin: datetime | None
     end: datetime
@@ -100,9 +100,9 @@ class PolicyStatus:
 
 @dataclass(frozen=True)
 class Due:
-    """The part of a level that goes next, and when."""
+    """The part of a level, or the table of records, that goes next, and when."""
 
-    level: Level
+    level: Level | Record
     part: str
     at: datetime
 

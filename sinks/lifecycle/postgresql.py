@@ -8,7 +8,7 @@ from asyncpg.pool import PoolConnectionProxy
 
 from schemas.lifecycle import Level, LifecyclePolicy, RollupLevel, floor
 from schemas.named_queries import load
-from sinks.lifecycle import definitions, standing
+from sinks.lifecycle import definitions, incidents, standing
 from sinks.lifecycle.ports import Compacted, Part, Progress, Refreshed, Removal, Status
 from sinks.lifecycle.removals import removals
 from sinks.lifecycle.sessions import HOUR, Sessions
@@ -91,6 +91,8 @@ class PostgresLifecycle:
             await self._sort(removal.part)
         elif removal.level == "versions":
             await self._db.execute(_COMMON["delete_versions"], removal.end)
+        elif removal.level in {"alerts", "remediations"}:
+            await incidents.delete(self._db, removal)
         else:
             await self._delete(removal)
 

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 
 from schemas.lifecycle import Level, LifecyclePolicy
-from sinks.lifecycle import definitions, retention
+from sinks.lifecycle import definitions, incidents, retention
 from sinks.lifecycle.ports import Part, Removal
 from sinks.lifecycle.sessions import Sessions
 
@@ -31,4 +31,5 @@ async def removals(
             found.append(removal)
     found += await definitions.rows_past_retention(sessions, tables, metrics, policy, now)
     found += await definitions.undefined_sketches(sessions)
-    return found + await definitions.old_hours(sessions, policy, now)
+    found += await definitions.old_hours(sessions, policy, now)
+    return found + await incidents.past_retention(sessions, policy, now)

@@ -7,8 +7,9 @@ from typing import Literal
 
 import asyncpg
 
-from schemas.lifecycle import Level, LifecyclePolicy
+from schemas.lifecycle import Level, LifecyclePolicy, Record
 from schemas.named_queries import load
+from sinks.lifecycle import incidents
 from sinks.lifecycle.ports import Due, LevelStatus, Part, PolicyStatus, Status
 from sinks.lifecycle.retention import due
 from sinks.lifecycle.sessions import Sessions
@@ -26,6 +27,8 @@ class Common:
     forgotten: int
     maintenance: list[PolicyStatus]
     sketches: asyncpg.Record
+    ended: list[tuple[Record, str, datetime]]
+    """The alert and the remediation that ended first: kind, table, when."""
 
     def status(
         self,
@@ -41,6 +44,7 @@ class Common:
         first: dict[Level, Due] = {}
         for part in sorted(parts, key=lambda part: part.begin):
             first.setdefault(part.level, due(part, policy))
+        records = [Due(kind, table, at + policy.records[kind]) for kind, table, at in self.ended]
         return Status(
             mode,
             [*levels, self._sketch_status(now)],
@@ -48,7 +52,7 @@ class Common:
             self.oldest_mark,
             self.forgotten,
             [*policies, *self.maintenance],
-            sorted(first.values(), key=lambda one: one.at),
+            sorted([*first.values(), *records], key=lambda one: one.at),
         )
 
     def _sketch_status(self, now: datetime) -> LevelStatus:
@@ -69,6 +73,7 @@ async def common(sessions: Sessions) -> Common:
         forgotten=int(str(await sessions.value(_SQL["forgotten"]))),
         maintenance=[_part_of_maintenance(r) for r in await sessions.fetch(_SQL["maintenance"])],
         sketches=(await sessions.fetch(_SQL["sketch_size"]))[0],
+        ended=await incidents.oldest(sessions),
     )
 
 

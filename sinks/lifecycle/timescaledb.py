@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 import asyncpg
 
 from schemas.lifecycle import WIDTHS, Level, LifecyclePolicy, RollupLevel, floor
 from schemas.named_queries import load
-from sinks.lifecycle import definitions, standing
+from sinks.lifecycle import definitions, incidents, standing
 from sinks.lifecycle.policies import apply_policies, policy_status
 from sinks.lifecycle.ports import Compacted, LevelStatus, Part, Progress, Refreshed, Removal, Status
 from sinks.lifecycle.removals import removals
@@ -166,7 +167,10 @@ class TimescaleLifecycle:
         if removal.level == "versions":
             await self._db.execute(_COMMON["delete_versions"], removal.end)
             return
-        table, time = (await self._tables())[removal.level]
+        if removal.level in {"alerts", "remediations"}:
+            await incidents.delete(self._db, removal)
+            return
+        table, time = (await self._tables())[cast("Level", removal.level)]
         for first, last in _days(removal.begin or removal.end, removal.end):
             if removal.level == "sketch":
                 await definitions.delete_sketches(self._db, removal, first, last)

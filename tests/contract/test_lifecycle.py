@@ -375,7 +375,7 @@ async def test_every_query_of_the_lifecycle_is_valid(
     dsn = str(found.dsn if isinstance(found, Storage) else found)
     mode = "timescaledb" if isinstance(found, Storage) else "postgresql"
     async with stored(dsn) as store:
-        for file in ("lifecycle.sql", f"lifecycle_{mode}.sql"):
+        for file in ("lifecycle.sql", "lifecycle_incidents.sql", f"lifecycle_{mode}.sql"):
             async with store.pool.acquire() as connection:
                 for name, query in load("sinks.sql", file).items():
                     if name not in {

@@ -18,7 +18,9 @@ from sinks.remediation_trail import RemediationTrail
 from sinks.remediations import RemediationStore
 from sinks.run_upkeep import RunUpkeep
 from sinks.runs import RunStore
+from sinks.verification import Verifier
 from workflows.actions.actions import Actions
+from workflows.actions.receivers import Receivers
 from workflows.actions.secrets import Secrets
 from workflows.addresses import Allowed
 from workflows.metrics import Metrics
@@ -92,8 +94,10 @@ def remediation(
             Outgoing(OutgoingPolicy(Allowed.parse(settings.outgoing_allow))),
             Secrets(os.environ),
             read_grants(settings.remediation_grants),
+            Receivers(NotificationStore(pool), delivery(settings)),
         ),
         metrics,
+        verifier=Verifier(pool),
         per_tenant=settings.remediation_max_per_hour,
         clock=lambda: datetime.now(UTC),
     )

@@ -92,6 +92,7 @@ async def put_playbook(
     """Store a version of a playbook, unless the newest one is the same.
 
     It must fit with the others: each that it includes is there, and none includes itself in the end.
+    Receivers that it tells are looked up when an alert starts it: without one it is refused, and says so.
     """
     if playbook.name != name:
         raise bad_parameter("name", f"is {name!r}, but the playbook calls itself {playbook.name!r}")

@@ -58,10 +58,10 @@ class TrailEntry(Answer):
     """One line of the audit trail: what was planned, or an attempt that was made."""
 
     step: str
-    kind: Literal["step", "undo", "approval", "escalation"]
+    kind: Literal["step", "undo", "approval", "escalation", "verification"]
     attempt: int = Field(description="0: what was planned when it was opened")
     action: str
-    actor: str = Field(description="the playbook and its version, or the approver")
+    actor: str = Field(description="the playbook and its version, the approver, or the workflow")
     input: dict[str, Any] | None = Field(description="filled in; secrets are references")
     output: str | None
     status: str

@@ -1,6 +1,5 @@
 """Playbooks: what is done about an alert, step by step, as people write it."""
 
-import re
 from datetime import time, timedelta
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
@@ -9,13 +8,12 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    JsonValue,
     model_validator,
 )
 
-from schemas import templates
 from schemas.definitions import Storable
 from schemas.durations import Duration
+from schemas.playbook_texts import Body, Headers, Text, Url
 from schemas.rules import LabelName, Level, RuleName
 
 MOST_STEPS = 50
@@ -24,66 +22,12 @@ LONGEST_STEP = timedelta(hours=1)
 Outcome = Literal["succeeded", "failed", "skipped"]
 Kind = Literal["deployment", "statefulset", "daemonset"]
 
-_AUTHORITY = re.compile(r"https?://[^/?#{}@\\\s]+(?:[/?].*)?", re.DOTALL)
-_HEADER = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
-_OURS = {"host", "content-length", "transfer-encoding", "connection", "idempotency-key"}
-_TELLING = re.compile(r"auth|token|secret|password|cookie|api-?key", re.IGNORECASE)
-
-
-def _text(text: str) -> str:
-    if any(place.secret for place in templates.places(text)):
-        raise ValueError("must hold no secret: it is shown and stored; headers and bodies may")
-    return text
-
-
-def _with_secrets(text: str) -> str:
-    templates.cut(text)
-    return text
-
-
-def _url(text: str) -> str:
-    if not _AUTHORITY.fullmatch(text):
-        # Whoever sends samples chooses labels: they must not choose the server that we ask.
-        raise ValueError(
-            "must begin with http:// or https:// and a host, without {{ }} and without @"
-        )
-    return _text(text)
-
-
-def _headers(headers: dict[str, str]) -> dict[str, str]:
-    for name, value in headers.items():
-        if not _HEADER.fullmatch(name) or name.lower() in _OURS:
-            raise ValueError(f"{name[:64]!r} is no header that a playbook may set")
-        if _TELLING.search(name) and not any(p.secret for p in templates.places(value)):
-            raise ValueError(f"{name} must hold a reference to a secret, as secret://env/NAME")
-    return headers
-
-
-def _body(value: JsonValue) -> JsonValue:
-    if isinstance(value, str):
-        templates.cut(value)
-    elif isinstance(value, list):
-        for one in value:
-            _body(one)
-    elif isinstance(value, dict):
-        for key, one in value.items():
-            if "{{" in key:
-                raise ValueError(f"{key[:80]!r}: only values are filled in, not names")
-            _body(one)
-    return value
-
 
 def _minutes(text: str) -> str:
     time.fromisoformat(text)
     return text
 
 
-Text = Annotated[Storable, Field(max_length=8192), AfterValidator(_text)]
-"""A template without secrets."""
-SecretText = Annotated[Storable, Field(max_length=8192), AfterValidator(_with_secrets)]
-"""A template that may hold secrets."""
-Url = Annotated[Storable, Field(max_length=4096), AfterValidator(_url)]
-Headers = Annotated[dict[str, SecretText], Field(max_length=20), AfterValidator(_headers)]
 _Pause = Annotated[Duration, Field(gt=timedelta(0), le=timedelta(days=1))]
 _Clock = Annotated[
     str, Field(pattern=r"^[0-2][0-9]:[0-5][0-9]$", examples=["22:00"]), AfterValidator(_minutes)
@@ -122,9 +66,7 @@ class Http(_Action):
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "POST"
     url: Url
     headers: Headers = Field(default_factory=dict)
-    body: Annotated[JsonValue, AfterValidator(_body)] = Field(
-        default=None, description="A text, or data that is sent as JSON."
-    )
+    body: Body = Field(default=None, description="A text, or data that is sent as JSON.")
     expect: tuple[Annotated[int, Field(ge=200, le=599)], ...] = Field(
         default=(),
         strict=False,
@@ -176,12 +118,31 @@ class Wait(_Action):
     duration: _Pause
 
 
-class Notify(_Action):
-    """Tell somebody: POST a JSON document about the alert and what is done, with `text` in it."""
+class _Telling(_Strict):
+    url: Url | None = Field(
+        default=None,
+        description="A JSON document about the alert and what is done is POSTed to it, with `text` in it.",
+    )
+    headers: Headers = Field(default_factory=dict, description="Of the request to the URL.")
+    receiver: RuleName | None = Field(
+        default=None,
+        description="Or a receiver of the tenant's notifications: it is told in its own form, with `text` as summary.",
+        examples=["ops"],
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.url is None) == (self.receiver is None):
+            raise ValueError("needs a url or a receiver, and not both")
+        if self.headers and self.url is None:
+            raise ValueError("headers belong to a url: a receiver has its own")
+        return self
+
+
+class Notify(_Action, _Telling):
+    """Tell somebody, by URL or as a receiver of the tenant's notifications."""
 
     action: Literal["notify"]
-    url: Url
-    headers: Headers = Field(default_factory=dict)
     text: Text
 
 
@@ -248,11 +209,9 @@ class Window(_Strict):
     end: _Clock
 
 
-class Escalation(_Strict):
+class Escalation(_Telling):
     """Whom to tell when remediation did not help: as `notify`."""
 
-    url: Url
-    headers: Headers = Field(default_factory=dict)
     text: Text = "{{ rule }} is not remedied: {{ condition }}"
 
 
@@ -307,6 +266,17 @@ class Playbook(_Strict):
             raise ValueError(
                 f"step {step.id!r}: undo and on_failure belong to its playbook's steps"
             )
+
+
+def receivers_of(playbook: Playbook) -> set[str]:
+    """Names of the receivers that it tells."""
+    telling = [
+        playbook.escalate,
+        *(doing for step in playbook.steps for doing in (step.do, step.undo)),
+    ]
+    return {
+        one.receiver for one in telling if isinstance(one, Notify | Escalation) and one.receiver
+    }
 
 
 def plain(playbook: Playbook) -> dict[str, Any]:

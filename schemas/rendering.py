@@ -36,7 +36,7 @@ def render(doing: Doing, facts: Facts, reveal: Reveal = hidden) -> dict[str, Any
 
     With `hidden` secrets stay references: that is what is shown, stored and approved.
     """
-    given = doing.model_dump(mode="json", exclude={"timeout", "retries"})
+    given = doing.model_dump(mode="json", exclude={"timeout", "retries"} | _unused(doing))
     try:
         for name, value in given.items():
             if name == "url":
@@ -49,13 +49,14 @@ def render(doing: Doing, facts: Facts, reveal: Reveal = hidden) -> dict[str, Any
                 "statement",
                 "operation",
                 "kind",
+                "receiver",
             }:
                 continue
             else:
                 given[name] = _fill(value, facts, reveal)
     except ValueError as error:
         raise Invalid("bad_input", f"{name} {error}.") from error
-    if isinstance(doing, Http | Notify):
+    if "headers" in given:
         _check_headers(given["headers"])
     if _length(given) > LONGEST_BODY:
         raise Invalid("bad_input", f"It becomes longer than {LONGEST_BODY} characters.")
@@ -78,6 +79,13 @@ def secrets_of(doing: Doing) -> list[Place]:
     if isinstance(doing, Http):
         note(doing.body)
     return found
+
+
+def _unused(doing: Doing) -> set[str]:
+    """Fields of the way that a notification does not go."""
+    if not isinstance(doing, Notify):
+        return set()
+    return {"receiver"} if doing.receiver is None else {"url", "headers"}
 
 
 def _fill(value: JsonValue, facts: Facts, reveal: Reveal) -> JsonValue:

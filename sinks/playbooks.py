@@ -10,7 +10,7 @@ from uuid import UUID
 from schemas.errors import Invalid
 from schemas.named_queries import load
 from schemas.playbook_steps import DEEPEST, check_all
-from schemas.playbooks import Include, Playbook, plain
+from schemas.playbooks import Include, Playbook, plain, receivers_of
 from sinks.copy import Connection
 from sinks.transactions import Transactions
 
@@ -60,6 +60,19 @@ class PlaybookStore(Transactions):
                 if not wanted:
                     break
         return found
+
+    async def check_receivers(self, tenant: UUID, playbooks: Iterable[Playbook]) -> None:
+        """Raise Invalid for a playbook that tells a receiver that the tenant's notifications don't have."""
+        async with self.transaction() as connection:
+            names = await connection.fetch(_SQL["receivers"], tenant)
+        known = {row["name"] for row in names}
+        for playbook in playbooks:
+            if missing := sorted(receivers_of(playbook) - known):
+                raise Invalid(
+                    "unknown_receiver",
+                    f"{playbook.name} tells {', '.join(missing)}, which is no receiver of this tenant: "
+                    "headrace notifications apply",
+                )
 
     async def apply(
         self, tenant: UUID, playbooks: Iterable[Playbook], *, dry_run: bool = False

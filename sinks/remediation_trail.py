@@ -71,7 +71,7 @@ class RemediationTrail(Transactions):
         async with self.transaction() as connection:
             row = await connection.fetchrow(_SQL["load_remediation"], remediation)
         if row is None:
-            raise Invalid("gone", f"Remediation {remediation} is gone, with its tenant.")
+            raise Invalid("gone", f"Remediation {remediation} is gone, with its tenant or metric.")
         return Subject(
             tenant_id=row["tenant_id"],
             rule=row["rule"],

@@ -178,7 +178,7 @@ class RemediationStore(Transactions):
         async with self.transaction() as connection:
             await connection.execute(_SQL["end_remediation"], remediation, state, reason, only_from)
             found: State | None = await connection.fetchval(_SQL["state_of"], remediation)
-        return found or "cancelled"  # gone, with its tenant
+        return found or "cancelled"  # gone, with its tenant or metric
 
 
 def _decision(plan: Plan, facts: Facts, *, resolved: bool) -> tuple[State, str | None]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,17 +18,21 @@ from temporalio.worker import Worker
 
 from schemas.grants import Grants
 from schemas.playbooks import Playbook
-from schemas.rules import Remediation
+from schemas.rules import Level, Remediation
 from schemas.transitions import Transition, fingerprint, transition_id
 from sinks.database import connect_pool
 from sinks.keys import Pool, Tenants
+from sinks.notifications import NotificationStore
 from sinks.playbooks import PlaybookStore
 from sinks.remediation_trail import RemediationTrail
 from sinks.remediations import RemediationStore
+from sinks.verification import Verifier
 from workflows.actions.actions import Actions
+from workflows.actions.receivers import Receivers
 from workflows.actions.secrets import Secrets
 from workflows.addresses import Allowed
 from workflows.metrics import Metrics
+from workflows.notify.delivery import Delivery
 from workflows.outgoing import Outgoing, OutgoingPolicy
 from workflows.remediation.activities import RemediationActivities
 from workflows.remediation.approvals import Approvals
@@ -38,6 +43,15 @@ from workflows.remediation.workflow import RemediationWorkflow
 EPISODE = datetime(2026, 6, 1, 12, tzinfo=UTC)
 FAST = Remediation(playbook="switch", approval="none", verify_after=timedelta(0))
 """Without approval, and without waiting for what comes of it."""
+HOUR = timedelta(hours=1)
+LATER = EPISODE + timedelta(hours=2)
+PATIENT = FAST.model_copy(update={"verify_after": HOUR})
+ASKING = PATIENT.model_copy(update={"approval": "required"})
+
+
+def like(remediation: Remediation, **changes: object) -> Remediation:
+    """The same, but for this."""
+    return remediation.model_copy(update=changes)
 
 
 def playbook(document: Any) -> Playbook:
@@ -91,12 +105,18 @@ def fired(
 
 def resolved(transition: Transition) -> Transition:
     """The transition that ends an episode."""
-    number = transition.number + 1
-    made = transition_id(
-        transition.tenant_id, transition.rule, transition.fingerprint, transition.episode, number
-    )
-    changes = {"id": made, "state": "resolved", "was": "firing", "number": number}
-    return transition.model_copy(update=changes)
+    return _after(transition, state="resolved")
+
+
+def leveled(transition: Transition, level: Level) -> Transition:
+    """The transition to another level of an alert that goes on firing."""
+    return _after(transition, was_level=transition.level, level=level)
+
+
+def _after(transition: Transition, **changes: object) -> Transition:
+    it, number = transition, transition.number + 1
+    made = transition_id(it.tenant_id, it.rule, it.fingerprint, it.episode, number)
+    return it.model_copy(update={"id": made, "was": "firing", "number": number, **changes})
 
 
 @dataclass
@@ -179,13 +199,17 @@ class Ward:
 
     def activities(self) -> RemediationActivities:
         """What a worker of the ward does."""
-        actions = Actions(Outgoing(LOCAL), Secrets(self.environment), self.grants)
+        outgoing, secrets = Outgoing(LOCAL), Secrets(self.environment)
+        delivery = Delivery(outgoing, secrets, LOCAL.allowed, ssl.create_default_context())
+        receivers = Receivers(NotificationStore(self.pool), delivery)
+        actions = Actions(outgoing, secrets, self.grants, receivers)
         return RemediationActivities(
             self.store,
             RemediationTrail(self.pool),
             PlaybookStore(self.pool),
             actions,
             Metrics(CollectorRegistry()),
+            verifier=Verifier(self.pool),
             per_tenant=self.per_tenant,
             clock=lambda: self.now or datetime.now(UTC),
         )

@@ -57,10 +57,18 @@ def apply(
 ) -> None:
     """Store playbooks: all of them, or none. One that is the same as before stays that version.
 
-    headrace playbooks apply -f playbooks.yaml --dry-run
+    A step, and what is done to escalate, may tell a receiver of headrace notifications by its name:
+    do: {action: notify, receiver: ops, text: "{{ rule }} is being remedied"}. Apply those first.
+
+        headrace playbooks apply -f playbooks.yaml --dry-run
     """
     found = _read(files)
-    applied = _within(api_key, lambda store, tenant: store.apply(tenant, found, dry_run=dry_run))
+
+    async def store_all(store: PlaybookStore, tenant: UUID) -> dict[str, tuple[int, bool]]:
+        await store.check_receivers(tenant, found)
+        return await store.apply(tenant, found, dry_run=dry_run)
+
+    applied = _within(api_key, store_all)
     rows: list[dict[str, object]] = [
         {"name": name, "version": version, "change": _change(version, changed=changed)}
         for name, (version, changed) in applied.items()

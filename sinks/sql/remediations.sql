@@ -70,10 +70,24 @@ UPDATE remediation_steps SET status = $5, output = $6, ended_at = clock_timestam
 WHERE remediation_id = $1 AND kind = $2 AND step = $3 AND attempt = $4 AND status = 'begun';
 
 -- name: note_step
--- What takes no time to do; noted once.
+-- What takes no time to do; noted once, of what is not deleted.
 INSERT INTO remediation_steps (remediation_id, step, kind, attempt, action, actor, output, status, ended_at)
-VALUES ($1, $2, $3, 1, $4, $5, $6, $7, clock_timestamp())
+SELECT remediation_id, $2, $3, 1, $4, $5, $6, $7, clock_timestamp() FROM remediations WHERE remediation_id = $1
 ON CONFLICT DO NOTHING;
+
+-- name: ask_alert
+-- The incident of remediation $1, and its alert as it is now.
+SELECT r.rule, r.fingerprint, r.episode, a.state, a.level, a.episode AS now, a.since
+FROM remediations r
+LEFT JOIN alerts a USING (tenant_id, rule, fingerprint)
+WHERE r.remediation_id = $1;
+
+-- name: note_verification
+-- What was asked about the alert of $1, and seen: input $2, output $3, status $4.
+INSERT INTO remediation_steps (remediation_id, step, kind, attempt, action, actor, input, output, status, ended_at)
+VALUES ($1, '', 'verification', 1, 'ask', 'workflow', $2, $3, $4, clock_timestamp())
+ON CONFLICT (remediation_id, kind, step, attempt) DO UPDATE
+SET output = excluded.output, status = excluded.status, ended_at = excluded.ended_at;
 
 -- name: approve
 UPDATE remediations SET state = 'running', approver = $2, began_at = now() WHERE remediation_id = $1;

@@ -22,6 +22,7 @@ from tests.remedies import playbook
 
 HTTP = {"action": "http", "url": "https://ops.example/a"}
 WAIT = {"action": "wait", "duration": "30s"}
+TELL = {"action": "notify", "receiver": "ops", "text": "{{ value }}"}
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)  # a Monday
 
 
@@ -51,7 +52,7 @@ def test_a_playbook_reads_what_it_writes() -> None:
         ),
         step({"action": "sql", "statement": "kill"}, "d", when={"step": "c", "was": "failed"}),
         step(WAIT, "e"),
-        step({"action": "notify", "url": HTTP["url"], "text": "{{ value }}"}, "f"),
+        step({"action": "notify", "url": HTTP["url"], "text": "{{ value }}"}, "f", undo=TELL),
         step(include("q"), "g"),
         not_during=[{"begin": "22:00", "end": "06:00"}],
         escalate={"url": HTTP["url"], "headers": {"Authorization": "secret://env/PAGER"}},
@@ -77,6 +78,8 @@ def test_a_playbook_reads_what_it_writes() -> None:
         ("Unable to extract tag", {"steps": [step({"url": "https://a"})]}),
         ("Extra inputs", {"steps": [step({**HTTP, "shell": "rm -rf /"})]}),
         ("Extra inputs", {"steps": [step(WAIT, goto="a")]}),
+        ("a url or a receiver", {"steps": [step({"action": "notify", "text": "x"})]}),
+        ("not both", {"steps": [step({**TELL, "url": HTTP["url"]})]}),
         ("includes the playbook itself", {"steps": [step(include("p"))]}),
         ("which is a whole playbook", {
             "steps": [step(include("q")), step(WAIT, "b", when={"step": "a", "was": "failed"})],

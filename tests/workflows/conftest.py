@@ -1,4 +1,4 @@
-"""Temporal's time-skipping test server: days of waiting pass in milliseconds."""
+"""What tests of workflows ask for: a ward and its service, and a Temporal in which days pass in milliseconds."""
 
 import sys
 from collections.abc import AsyncIterator
@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from temporalio.testing import WorkflowEnvironment
+
+from tests.remedies import Service, Ward, service, ward
 
 
 @pytest.fixture
@@ -16,3 +18,17 @@ async def time_skipping() -> AsyncIterator[WorkflowEnvironment]:
         test_server_existing_path=str(binary)
     ) as environment:
         yield environment
+
+
+@pytest.fixture
+async def acme(database: str, temporal: str) -> AsyncIterator[Ward]:
+    """A tenant whose alerts are remedied."""
+    async with ward(database, temporal) as found:
+        yield found
+
+
+@pytest.fixture
+async def shop() -> AsyncIterator[Service]:
+    """What is asked to do things."""
+    async with service() as found:
+        yield found

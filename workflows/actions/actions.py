@@ -2,8 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +12,8 @@ from schemas.rendering import render, secrets_of
 from schemas.templates import Facts, spell
 from workflows.actions.commands import run_command
 from workflows.actions.kubernetes import patch_workload
+from workflows.actions.occasions import Occasion
+from workflows.actions.receivers import Receivers, unknown
 from workflows.actions.secrets import Revealed, Secrets
 from workflows.actions.statements import run_statement
 from workflows.outgoing import Outgoing, OutgoingAnswer
@@ -24,24 +24,24 @@ _PASSING = {408, 425, 429, 500, 502, 503, 504}
 """HTTP statuses that may pass by themselves."""
 
 
-@dataclass(frozen=True)
-class Occasion:
-    """For whom, for what, and since when something is done."""
-
-    tenant_id: UUID
-    remediation_id: UUID
-    step: str
-    facts: Facts
-    since: datetime
-
-
 class Actions:
-    """All kinds of actions, within what operators grant."""
+    """All kinds of actions, within what operators grant. Without `receivers` none of them can be told."""
 
-    def __init__(self, outgoing: Outgoing, secrets: Secrets, grants: Grants) -> None:
+    def __init__(
+        self,
+        outgoing: Outgoing,
+        secrets: Secrets,
+        grants: Grants,
+        receivers: Receivers | None = None,
+    ) -> None:
         self._outgoing = outgoing
         self._secrets = secrets
         self._grants = grants
+        self._receivers = receivers
+
+    async def receivers(self, tenant: UUID) -> set[str]:
+        """The names that a tenant's playbooks may tell. Raises Temporary while the database is away."""
+        return set() if self._receivers is None else await self._receivers.names(tenant)
 
     def check(self, doing: Doing, tenant: UUID, facts: Facts) -> None:
         """Raise Invalid for what can't be done, before anything is begun."""
@@ -90,6 +90,10 @@ class Actions:
             cluster = self._grants.cluster(doing.cluster, tenant)
             token = revealed.reveal(cluster.token)
             return _judge(await patch_workload(cluster, token, given, occasion.since, seconds), ())
+        if isinstance(doing, Notify) and doing.receiver is not None:
+            if self._receivers is None:
+                raise unknown(doing.receiver)
+            return await self._receivers.tell(doing.receiver, given["text"], occasion, seconds)
         if isinstance(doing, Http | Notify):
             return await self._ask(doing, given, occasion, seconds)
         raise Permanent("A wait needs no worker.")

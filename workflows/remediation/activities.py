@@ -18,7 +18,9 @@ from schemas.transitions import Transition
 from sinks.playbooks import PlaybookStore
 from sinks.remediation_trail import RemediationTrail, StepKey
 from sinks.remediations import ENDED, RemediationStore, State
-from workflows.actions.actions import Actions, Occasion
+from sinks.verification import Verifier
+from workflows.actions.actions import Actions
+from workflows.actions.occasions import Occasion
 from workflows.metrics import Metrics
 from workflows.remediation.planning import (
     facts_of_subject,
@@ -29,10 +31,12 @@ from workflows.remediation.planning import (
 )
 from workflows.remediation.types import (
     ESCALATION,
+    Answer,
     Decision,
     End,
     Note,
     Opening,
+    Question,
     Remedy,
     StepResult,
     StepTask,
@@ -54,11 +58,13 @@ class RemediationActivities:
         actions: Actions,
         metrics: Metrics,
         *,
+        verifier: Verifier,
         per_tenant: int,
         clock: Callable[[], datetime],
     ) -> None:
         self._store = store
         self._trail = trail
+        self._verifier = verifier
         self._playbooks = playbooks
         self._actions = actions
         self._metrics = metrics
@@ -68,7 +74,7 @@ class RemediationActivities:
     @property
     def all(self) -> list[Callable[..., Awaitable[object]]]:
         """The activities, for a worker to serve."""
-        return [self.open, self.decide, self.go_on, self.run_step, self.note, self.end]
+        return [self.open, self.decide, self.go_on, self.run_step, self.note, self.ask, self.end]
 
     @activity.defn(name="remediation_open")
     async def open(self, opening: Opening) -> Remedy:
@@ -85,6 +91,7 @@ class RemediationActivities:
             playbooks,
             self._actions,
             self._clock(),
+            receivers=await self._actions.receivers(transition.tenant_id),
             per_tenant=self._per_tenant,
         )
         opened = await self._store.open(
@@ -127,6 +134,12 @@ class RemediationActivities:
         self._metrics.remediations.labels(state).inc()
         return state
 
+    @activity.defn(name="remediation_ask")
+    async def ask(self, question: Question) -> Answer:
+        """Look whether the alert cleared, and write down what was seen."""
+        found = await self._verifier.ask(question.remediation_id)
+        return Answer(found.cleared, found.told)
+
     @activity.defn(name="remediation_note")
     async def note(self, note: Note) -> None:
         """Write down a step that needed no attempt."""
@@ -138,7 +151,10 @@ class RemediationActivities:
     async def run_step(self, task: StepTask) -> StepResult:
         """Make one attempt at a step, if the database lets it begin."""
         async with _beating():
-            subject = await self._trail.load(task.remediation_id)
+            try:
+                subject = await self._trail.load(task.remediation_id)
+            except Invalid as gone:
+                return StepResult("stopped", str(gone))
             step = next(one for one in steps_of(subject) if one.id == task.step)
             doing = step.do if task.kind != "undo" or step.undo is None else step.undo
             facts = facts_of_subject(subject)

@@ -1,13 +1,13 @@
 """What would be done about an incident: the playbook's steps, filled in and checked. Pure but for a clock."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from schemas.errors import Invalid
 from schemas.playbook_steps import FlatStep, flatten, windows, within
-from schemas.playbooks import Escalation, Notify, Playbook, When
+from schemas.playbooks import Doing, Escalation, Notify, Playbook, When
 from schemas.rendering import applies, render
 from schemas.rules import Remediation
 from schemas.templates import Facts
@@ -17,6 +17,7 @@ from sinks.playbooks import StoredPlaybook
 from sinks.remediation_trail import Subject
 from sinks.remediations import Incident, Plan, PlannedStep
 from workflows.actions.actions import Actions, waits
+from workflows.actions.receivers import unknown
 from workflows.remediation.types import ESCALATION, ESCALATION_ATTEMPTS, StepPlan
 
 NOBODY = UUID(int=0)
@@ -75,9 +76,10 @@ def prepare(
     actions: Actions,
     now: datetime,
     *,
+    receivers: Collection[str],
     per_tenant: int,
 ) -> Plan:
-    """The plan; one that can't be carried out says why."""
+    """The plan; one that can't be carried out says why. `receivers`: whom the tenant's playbooks may tell."""
     stored = playbooks.get(remediation.playbook)
     planned: list[PlannedStep] = []
     refused = None
@@ -85,7 +87,9 @@ def prepare(
         refused = f"there is no playbook {remediation.playbook!r}"
     else:
         try:
-            planned = _plan(stored.playbook, playbooks, transition, actions, now)
+            planned = _plan(
+                stored.playbook, playbooks, transition, actions, now, receivers=receivers
+            )
         except Invalid as error:
             refused = str(error)
     return Plan(
@@ -108,6 +112,8 @@ def _plan(
     transition: Transition,
     actions: Actions,
     now: datetime,
+    *,
+    receivers: Collection[str],
 ) -> list[PlannedStep]:
     """The steps and the escalation. Raises Invalid for what can't be done, or not now."""
     others = {name: one.playbook for name, one in stored.items()}
@@ -118,7 +124,7 @@ def _plan(
     if playbook.escalate is not None:
         steps.append(_escalation(playbook.escalate))
     for step in steps:
-        _check(step, transition.tenant_id, facts, actions)
+        _check(step, transition.tenant_id, facts, actions, receivers)
     return [_planned(step, facts) for step in steps]
 
 
@@ -161,14 +167,23 @@ def dry(
     return [_planned(step, facts) for step in steps if applies(_of_alert(step), facts, {})]
 
 
-def _check(step: FlatStep, tenant: UUID, facts: Facts, actions: Actions) -> None:
+def _check(
+    step: FlatStep,
+    tenant: UUID,
+    facts: Facts,
+    actions: Actions,
+    receivers: Collection[str] | None = None,
+) -> None:
     """Raise Invalid, which names the step, for what can't be done."""
     if not applies(_of_alert(step), facts, {}):
         return
     try:
-        actions.check(step.do, tenant, facts)
-        if step.undo is not None:
-            actions.check(step.undo, tenant, facts)
+        doings: list[Doing] = [step.do, *([] if step.undo is None else [step.undo])]
+        for doing in doings:
+            actions.check(doing, tenant, facts)
+            name = doing.receiver if isinstance(doing, Notify) else None
+            if receivers is not None and name is not None and name not in receivers:
+                raise unknown(name)
     except Invalid as error:
         raise Invalid(error.reason, f"step {step.id}: {error}") from error
 
@@ -193,6 +208,7 @@ def _escalation(escalation: Escalation) -> FlatStep:
         action="notify",
         url=escalation.url,
         headers=escalation.headers,
+        receiver=escalation.receiver,
         text=escalation.text,
         timeout=timedelta(seconds=30),
         retries=ESCALATION_ATTEMPTS - 1,

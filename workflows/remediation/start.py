@@ -12,7 +12,7 @@ from sinks.guards import Limits
 from sinks.remediations import Incident, Plan, RemediationStore
 from workflows.remediation.attributes import attributes
 from workflows.remediation.planning import incident_of
-from workflows.remediation.types import Alert, Change
+from workflows.remediation.types import Alert, Change, Leveled
 from workflows.remediation.workflow import RemediationWorkflow
 
 _LARGEST = 256 * 1024
@@ -45,8 +45,10 @@ class RemediationStarter:
         """
         if transition.state == "resolved":
             await self._resolve(transition)
-        elif transition.state == "firing" and not transition.stale:
-            remediation = transition.remediation
+        elif transition.state == "firing":
+            if transition.was == "firing":
+                await self._level(transition)
+            remediation = transition.remediation if not transition.stale else None
             if remediation is not None and transition.level in remediation.levels:
                 await self._start(transition)
 
@@ -76,9 +78,17 @@ class RemediationStarter:
             raise Temporary(f"Temporal can't start a remediation: {error}") from error
 
     async def _resolve(self, transition: Transition) -> None:
+        await self._tell(transition, "changed", Change(transition.episode.isoformat(), False))
+
+    async def _level(self, transition: Transition) -> None:
+        """However old, and though the level is none that is remedied: people look for what is in hand by it."""
+        leveled = Leveled(transition.episode.isoformat(), transition.number, transition.level)
+        await self._tell(transition, "leveled", leveled)
+
+    async def _tell(self, transition: Transition, signal: str, news: Change | Leveled) -> None:
         handle = self._client.get_workflow_handle(_id(transition))
         try:
-            await handle.signal("changed", Change(transition.episode.isoformat(), False))
+            await handle.signal(signal, news)
         except RPCError as error:
             if error.status != RPCStatusCode.NOT_FOUND:  # most alerts are not being remedied
                 raise Temporary(f"Temporal can't tell a remediation: {error}") from error

@@ -26,6 +26,20 @@ class Change:
     firing: bool
     transition: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def level(self) -> str | None:
+        """How bad it was then; None when it resolves."""
+        return self.transition.get("level")
+
+
+@dataclass(frozen=True)
+class Leveled:
+    """A firing alert is at another level; of an episode the transition with the highest number counts."""
+
+    episode: str
+    number: int
+    level: str
+
 
 @dataclass(frozen=True)
 class StepPlan:
@@ -72,6 +86,8 @@ class Alert:
     resolved: list[str] = field(default_factory=list)
     """Episodes that are over."""
     remedy: Remedy | None = None
+    leveled: Leveled | None = None
+    """The newest change of level."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +146,21 @@ class End:
     state: State
     reason: str
     only_from: list[State] | None = None
+
+
+@dataclass(frozen=True)
+class Question:
+    """What `ask` is asked: whether the alert of a remediation cleared."""
+
+    remediation_id: UUID
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Whether it did, and what there was to be seen."""
+
+    cleared: bool
+    told: str
 
 
 @dataclass(frozen=True)

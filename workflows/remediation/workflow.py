@@ -3,51 +3,29 @@
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
-from temporalio.workflow import ActivityConfig
 
 with workflow.unsafe.imports_passed_through():
-    from sinks.remediation_trail import Kind
     from sinks.remediations import ENDED, State
     from workflows.remediation.activities import RemediationActivities as Do
+    from workflows.remediation.attributes import SEVERITY
+    from workflows.remediation.course import SHORT, Course
+    from workflows.remediation.steps import do_steps
     from workflows.remediation.types import (
-        ESCALATION,
-        ESCALATION_ATTEMPTS,
         Alert,
         Change,
         Decision,
-        End,
-        Note,
+        Leveled,
         Opening,
         Progress,
         Remedy,
-        StepPlan,
-        StepResult,
-        StepTask,
     )
+    from workflows.remediation.verification import cleared, verify
 
-_RETRY = RetryPolicy(
-    # For ever: what fails here is a database that is away. Invalid is what no attempt will change.
-    initial_interval=timedelta(seconds=1),
-    maximum_interval=timedelta(seconds=30),
-    non_retryable_error_types=["Invalid"],
-)
-_SHORT: ActivityConfig = {
-    # A few statements, which may wait 10 s for a lock.
-    "start_to_close_timeout": timedelta(seconds=15),
-    "retry_policy": _RETRY,
-}
-_HEARTBEAT = timedelta(seconds=10)
-"""After this the step of a killed worker goes to another, which finds what the first had begun."""
-_AFTERWARDS = timedelta(hours=1)
-"""For a database that is away when a step ends: what was done must be written down."""
-_LONG = 2000
-"""Events of a history, after which it continues as new; a step takes six."""
-_LONGEST_PAUSE = 60.0
 _REMEMBERED = 50
 """Episodes that are known to be over."""
 _LONGEST_NAME = 200
+_SHOW = "show-the-level"
 
 
 @workflow.defn(name="remediation")
@@ -57,7 +35,7 @@ class RemediationWorkflow:
     @workflow.init
     def __init__(self, alert: Alert) -> None:
         self._alert = alert
-        self._step: str | None = None
+        self._course = Course(alert)
         self._opening = False
 
     @workflow.signal
@@ -73,6 +51,24 @@ class RemediationWorkflow:
         }:
             alert.waiting.append(change)
 
+    @workflow.signal
+    def leveled(self, leveled: Leveled) -> None:
+        """Hear that the alert became worse or better; told again, or late, it changes nothing."""
+        alert, known = self._alert, self._alert.leveled
+        if leveled.episode in alert.resolved:
+            return
+        if (
+            known is not None
+            and known.episode == leveled.episode
+            and known.number >= leveled.number
+        ):
+            return
+        alert.leveled = leveled
+        if self._opening:
+            self._show(alert.waiting[0].episode, alert.waiting[0].level)
+        elif alert.remedy is not None:
+            self._show(alert.remedy.episode, None)
+
     @workflow.query
     def progress(self) -> Progress:
         """Say which step is on."""
@@ -80,7 +76,7 @@ class RemediationWorkflow:
         waiting = len(self._alert.waiting)
         if remedy is None:
             return Progress(None, None, None, waiting)
-        return Progress(remedy.remediation_id, remedy.state, self._step, waiting)
+        return Progress(remedy.remediation_id, remedy.state, self._course.step, waiting)
 
     @workflow.update
     async def approve(self, decision: Decision) -> None:
@@ -106,6 +102,8 @@ class RemediationWorkflow:
     async def run(self, _: Alert) -> None:
         """Remedy one incident after the other, until none is left."""
         alert = self._alert
+        if alert.remedy is not None:  # continued as new
+            self._show(alert.remedy.episode, None)
         while True:
             if alert.remedy is None and alert.waiting:
                 await self._open(alert.waiting[0])
@@ -116,7 +114,7 @@ class RemediationWorkflow:
             await workflow.wait_condition(workflow.all_handlers_finished)
             if not alert.waiting:
                 return
-            await self._continue_if_long()
+            await self._course.continue_if_long()
 
     def _check(self, decision: Decision) -> None:
         if not decision.who.strip() or len(decision.who) > _LONGEST_NAME:
@@ -134,15 +132,16 @@ class RemediationWorkflow:
         remedy = self._alert.remedy
         if remedy is None or remedy.remediation_id != decision.remediation_id:
             raise ApplicationError("It is not in hand any more: look at its state.")
-        await workflow.execute_activity_method(Do.decide, decision, **_SHORT)
+        await workflow.execute_activity_method(Do.decide, decision, **SHORT)
         if remedy.state == "awaiting":
             remedy.state = "running" if decision.approved else "rejected"
 
     async def _open(self, change: Change) -> None:
         """Have the database decide of an incident."""
-        opening = Opening(change, self._owner, change.episode in self._alert.resolved)
+        opening = Opening(change, self._course.owner, change.episode in self._alert.resolved)
         self._opening = True
-        remedy = await workflow.execute_activity_method(Do.open, opening, **_SHORT)
+        self._show(change.episode, change.level)
+        remedy = await workflow.execute_activity_method(Do.open, opening, **SHORT)
         self._alert.waiting = [one for one in self._alert.waiting if one.episode != change.episode]
         if remedy.state not in ENDED:
             self._alert.remedy = remedy
@@ -153,19 +152,23 @@ class RemediationWorkflow:
         if remedy.state == "awaiting":
             await self._await_approval(remedy)
         if remedy.state == "running":
-            await self._do_steps(remedy)
+            await do_steps(self._course, remedy)
         if remedy.state == "verifying":
-            await self._verify(remedy)
+            await verify(self._course, remedy)
 
     async def _await_approval(self, remedy: Remedy) -> None:
-        while remedy.state == "awaiting" and not self._over(remedy):
-            await self._continue_if_long()
+        while remedy.state == "awaiting" and not self._course.over(remedy):
+            await self._course.continue_if_long()
             left = (remedy.expires_at or workflow.now()) - workflow.now()
             if left <= timedelta(0):
                 break
             try:
                 await workflow.wait_condition(
-                    lambda: remedy.state != "awaiting" or self._over(remedy) or self._is_long(),
+                    lambda: (
+                        remedy.state != "awaiting"
+                        or self._course.over(remedy)
+                        or self._course.is_long
+                    ),
                     timeout=left,
                 )
             except TimeoutError:
@@ -173,156 +176,20 @@ class RemediationWorkflow:
         # A decision may be on its way to the database: what it says there counts.
         if remedy.state == "awaiting":
             waiting: list[State] = ["awaiting"]
-            if self._over(remedy):
+            if self._course.over(remedy) or await cleared(self._course, remedy) is not None:
                 reason = "the alert resolved before anything was done"
-                await self._end(remedy, "cancelled", reason, waiting)
+                await self._course.end(remedy, "cancelled", reason, waiting)
             else:
-                await self._escalate(
-                    remedy, "nobody approved it in time: nothing was done", waiting
-                )
+                reason = "nobody approved it in time: nothing was done"
+                await self._course.escalate(remedy, reason, waiting)
 
-    async def _do_steps(self, remedy: Remedy) -> None:
-        while remedy.next < len(remedy.steps):
-            await self._continue_if_long()
-            if self._cancelled(remedy):
-                await self._stop(remedy)
-                return
-            step = remedy.steps[remedy.next]
-            self._step = step.id
-            result = await self._do(remedy, step)
-            self._step = None
-            remedy.outcomes[step.id] = result.came
-            remedy.next += 1
-            if result.came == "stopped":
-                await self._escalate(remedy, f"stopped before step {step.id}: {result.told}")
-                return
-            if result.came == "failed" and not step.goes_on:
-                undone = await self._undo(remedy)
-                await self._escalate(remedy, f"step {step.id} failed: {result.told}{undone}")
-                return
-        await self._go_on(remedy, "verifying")
-
-    async def _do(self, remedy: Remedy, step: StepPlan) -> StepResult:
-        """Do a step, or see that it is not to be done."""
-        task = StepTask(remedy.remediation_id, "step", step.id, self._owner)
-        if step.skipped or any(remedy.outcomes.get(one) != came for one, came in step.after):
-            why = "the alert's level or labels" if step.skipped else "what came of an earlier step"
-            note = Note(task, step.action, "skipped", f"ruled out by {why}")
-            await workflow.execute_activity_method(Do.note, note, **_SHORT)
-            return StepResult("skipped")
-        if step.action == "wait":
-            told = await self._wait(remedy, step.seconds)
-            note = Note(task, step.action, "succeeded", told)
-            await workflow.execute_activity_method(Do.note, note, **_SHORT)
-            return StepResult("succeeded")
-        return await self._attempts(remedy, task.kind, step.id, step.seconds, step.attempts)
-
-    async def _wait(self, remedy: Remedy, seconds: float) -> str:
-        try:
-            await workflow.wait_condition(lambda: self._cancelled(remedy), timeout=seconds)
-        except TimeoutError:
-            return f"waited {seconds:g} s"
-        return "the alert resolved meanwhile"
-
-    async def _attempts(
-        self, remedy: Remedy, kind: Kind, step: str, seconds: float, attempts: int
-    ) -> StepResult:
-        task = StepTask(remedy.remediation_id, kind, step, self._owner)
-        for number in range(attempts):
-            result = await workflow.execute_activity_method(
-                Do.run_step,
-                task,
-                start_to_close_timeout=timedelta(seconds=seconds) + _AFTERWARDS,
-                heartbeat_timeout=_HEARTBEAT,
-                retry_policy=_RETRY,
-            )
-            if not result.again or (kind == "step" and self._cancelled(remedy)):
-                break
-            await workflow.sleep(min(2.0**number, _LONGEST_PAUSE))
-        return result
-
-    async def _undo(self, remedy: Remedy) -> str:
-        """Undo what succeeded, the last first; return what is to be said of it."""
-        failed = []
-        done = [
-            step
-            for step in remedy.steps[: remedy.next]
-            if step.undo_seconds is not None and remedy.outcomes.get(step.id) == "succeeded"
-        ]
-        for step in reversed(done):
-            result = await self._attempts(
-                remedy, "undo", step.id, step.undo_seconds or 0.0, step.undo_attempts
-            )
-            if result.came != "succeeded":
-                failed.append(step.id)
-        return f"; {', '.join(failed)} could not be undone" if failed else ""
-
-    async def _stop(self, remedy: Remedy) -> None:
-        """The alert resolved before all was done."""
-        done = [name for name, came in remedy.outcomes.items() if came == "succeeded"]
-        if done:
-            await self._end(remedy, "succeeded", f"the alert resolved after step {done[-1]}")
-        else:
-            await self._end(remedy, "cancelled", "the alert resolved before anything was done")
-
-    async def _verify(self, remedy: Remedy) -> None:
-        """Wait for the alert to resolve, as long as the rule says."""
-        if remedy.verify_until is None:
-            remedy.verify_until = workflow.now() + timedelta(seconds=remedy.verify_seconds)
-        while not self._over(remedy):
-            await self._continue_if_long()
-            left = remedy.verify_until - workflow.now()
-            if left <= timedelta(0):
-                break
-            try:
-                await workflow.wait_condition(
-                    lambda: self._over(remedy) or self._is_long(), timeout=left
-                )
-            except TimeoutError:
-                break
-        if self._over(remedy):
-            await self._end(remedy, "succeeded", "the alert resolved")
-        else:
-            await self._escalate(
-                remedy,
-                f"the alert has not resolved {remedy.verify_seconds:g} s after the last step",
-            )
-
-    async def _escalate(
-        self, remedy: Remedy, reason: str, only_from: list[State] | None = None
-    ) -> None:
-        await self._end(remedy, "escalated", reason, only_from)
-        if remedy.state == "escalated" and remedy.escalates:
-            await self._attempts(remedy, "escalation", ESCALATION, 30.0, ESCALATION_ATTEMPTS)
-
-    async def _end(
-        self, remedy: Remedy, state: State, reason: str, only_from: list[State] | None = None
-    ) -> None:
-        end = End(remedy.remediation_id, state, reason, only_from)
-        remedy.state = await workflow.execute_activity_method(Do.end, end, **_SHORT)
-
-    async def _go_on(self, remedy: Remedy, state: State) -> None:
-        end = End(remedy.remediation_id, state, "")
-        await workflow.execute_activity_method(Do.go_on, end, **_SHORT)
-        remedy.state = state
-
-    @property
-    def _owner(self) -> str:
-        """The same for all that this workflow becomes by continuing as new."""
-        return workflow.info().first_execution_run_id
-
-    def _over(self, remedy: Remedy) -> bool:
-        return remedy.episode in self._alert.resolved
-
-    def _cancelled(self, remedy: Remedy) -> bool:
-        return remedy.cancel_on_resolve and self._over(remedy)
-
-    def _is_long(self) -> bool:
-        info = workflow.info()
-        return info.is_continue_as_new_suggested() or info.get_current_history_length() > _LONG
-
-    async def _continue_if_long(self) -> None:
-        if self._is_long():
-            # Whoever waits for an answer gets it from this run.
-            await workflow.wait_condition(workflow.all_handlers_finished)
-            workflow.continue_as_new(self._alert)
+    def _show(self, episode: str, level: str | None) -> None:
+        """Have Temporal find it by the level that the incident in hand is at; `level` is how it began."""
+        heard = self._alert.leveled
+        if heard is not None and heard.episode == episode:
+            level = heard.level
+        shown = workflow.info().typed_search_attributes.get(SEVERITY)
+        # Without a level of its own the server has no such attribute, and would refuse it.
+        if level in {None, shown} or shown is None or not workflow.patched(_SHOW):
+            return
+        workflow.upsert_search_attributes([SEVERITY.value_set(level)])

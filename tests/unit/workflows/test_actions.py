@@ -15,7 +15,8 @@ from schemas.errors import Invalid, Temporary
 from schemas.playbook_steps import FlatStep
 from schemas.templates import Facts
 from tests.remedies import EPISODE, LOCAL, Service, granted, service
-from workflows.actions.actions import Actions, Occasion
+from workflows.actions.actions import Actions
+from workflows.actions.occasions import Occasion
 from workflows.actions.secrets import Secrets
 from workflows.outgoing import Outgoing, OutgoingPolicy
 

@@ -1,5 +1,6 @@
 """Evaluates one partition: takes over where another ended, and stores what each chunk changes."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -103,7 +104,9 @@ class Lane:
             if record.offset < self.live_from:
                 self._engine.remember(watched)
             else:
-                self._engine.add(watched, self._now())
+                now = self._now()
+                self._engine.add(watched, now)
+                await self._evaluate(now)
         self.next = chunk.claim.end
         await self._save()
 
@@ -113,7 +116,7 @@ class Lane:
         Not further: that nothing is heard while Kafka is away says nothing of the samples.
         """
         self._answers(until)
-        self._engine.tick(min(until, self._now()))
+        await self._evaluate(min(until, self._now()))
         await self._save()
 
     async def set_rules(self, rules: Sequence[LiveRule]) -> None:
@@ -130,6 +133,11 @@ class Lane:
         if self._answered is not None and at - self._answered > _GAP:
             self._engine.excuse(self._answered, at + _RECOVERY)
         self._answered = max(at, self._answered or at)
+
+    async def _evaluate(self, now: int) -> None:
+        """Evaluate as far as time has come, by and by: the consumer has to say that it is alive."""
+        while self._engine.tick(now):  # noqa: ASYNC110 - a turn for others, not a wait
+            await asyncio.sleep(0)
 
     async def _save(self) -> None:
         if not self.live:

@@ -24,6 +24,8 @@ from stream.core.targets import LiveRule, Series, Watcher
 _LATENESS = Lateness()
 _SWEEP = 1200
 """Slots between looks for series that nobody has heard of for longer than any window."""
+_AT_ONCE = 20_000
+"""Evaluations of a target after which others have their turn: some tenths of a second."""
 
 
 class Engine:
@@ -48,6 +50,8 @@ class Engine:
         self._orphans: dict[str, AlertState] = {}
         self._changes = Changes()
         self._span = LOOKBACK
+        self._settling = 0
+        self._stirred = slot or 0
         self._swept = 0
 
     @property
@@ -110,6 +114,8 @@ class Engine:
             watcher.watch(by_metric[watcher.tenant_id, watcher.rule.metric])
         self._keep_values(self._series.values())
         self._span = max([LOOKBACK, *(one.horizon for one in self._watchers.values())])
+        self._settling = max((one.settling for one in self._watchers.values()), default=0)
+        self._stirred = self.slot or 0
         left = [
             *self._orphans.values(),
             *(
@@ -136,26 +142,29 @@ class Engine:
         self._store(record)
 
     def add(self, record: Watched, now: int) -> None:
-        """Take in a record, and evaluate as far as event time has come."""
-        if not self._watermark.hear(record.header, now):
-            return
-        self._store(record)
-        self.tick(now)
+        """Take in a record; `tick` evaluates what it makes possible."""
+        if self._watermark.hear(record.header, now):
+            self._store(record)
 
     def excuse(self, since: int, until: int) -> None:
         """Nobody could be heard from `since` on: wait for who was heard then, to `until` and a bit."""
         self._watermark.excuse(since, until)
 
-    def tick(self, now: int) -> None:
-        """Evaluate as far as event time has come; it follows the clock when all sources are silent."""
+    def tick(self, now: int) -> bool:
+        """Evaluate towards event time, which follows the clock when all sources are silent.
+
+        Returns whether there is more to evaluate: then call again, before anything else.
+        """
         self._watermark.advance(now)
         if self._watermark.at is None:
-            return
+            return False
         # A sample of the very end of a slot may have others of that time behind it.
         until = (self._watermark.at - 1) // SLOT - self._lateness.allowed
         if self.slot is None:
-            self.slot = until
-        while self.slot < until:
+            self.slot = self._stirred = until
+        evaluated = 0
+        while self.slot < until and evaluated < _AT_ONCE:
+            self._pass_over(until)
             due = min(
                 (
                     (self.slot // watcher.every + 1) * watcher.every
@@ -168,14 +177,35 @@ class Engine:
             if due <= until:
                 for watcher in self._watchers.values():
                     if watcher.live and not due % watcher.every:
+                        evaluated += len(watcher.live)
                         self._evaluate(watcher, due, now)
         if self.slot - self._swept >= _SWEEP:
             self._sweep()
+        return self.slot < until
+
+    def catch_up(self, now: int) -> None:
+        """Tick as long as there is more to evaluate."""
+        while self.tick(now):
+            pass
+
+    def _pass_over(self, until: int) -> None:
+        """Pass over slots in which nothing changes, as no sample came for longer than any rule looks back.
+
+        A day without samples would be evaluated for as long as one with them, to no end.
+        """
+        if self.slot is None or self.slot - self._stirred <= self._settling:
+            return
+        later = (one.history.first_after(self._stirred) for one in self._series.values())
+        resumes = min((slot for slot in later if slot is not None), default=until + 1)
+        if resumes > self.slot:
+            self.slot = min(until, resumes) - 1
+        self._stirred = self.slot
 
     def _store(self, record: Watched) -> None:
         rows = record.rows
         if not len(rows):
             return
+        self._stirred = self.slot or 0
         found = spans(rows)
         if any(number not in self._series for number, _, _ in found):
             self._learn(record)

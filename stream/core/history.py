@@ -100,6 +100,13 @@ class History:
             return None
         return Window(self._block[:, begin:end], self._values[begin:end])
 
+    def first_after(self, slot: int) -> int | None:
+        """The first slot behind this one that has a row."""
+        if self.last <= slot:
+            return None
+        slots = self._block[SLOT_OF, : self._end]
+        return int(slots[slots.searchsorted(slot, side="right")])
+
     def _make_room(self, count: int, oldest: int) -> None:
         gone = int(self._block[SLOT_OF, : self._end].searchsorted(oldest, side="right"))
         del self._values[:gone]

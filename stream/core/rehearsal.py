@@ -58,9 +58,10 @@ def rehearse(
             record = _record(series, given, given * step)
             if record is not None:
                 engine.add(record, given * step)
+                engine.catch_up(given * step)
             given += 1
         # A slot is over when time is past its end.
-        engine.tick(until + 1)
+        engine.catch_up(until + 1)
         for transition in engine.take().transitions:
             if transition.state == "firing":
                 firing[transition.key] = transition

@@ -65,6 +65,9 @@ class Watcher:
         self.tenant_id, self.rule, self.version, self.match = live
         self.every = int(live.rule.interval.total_seconds() * 2)
         self.horizon = horizon(live.rule)
+        waits = live.rule.wait + live.rule.keep_firing_for
+        self.settling = self.horizon + int(waits.total_seconds() * 2) + 2 * self.every
+        """Slots without a sample after which the rule's alerts stay as they are."""
         self.percentile = live.rule.percentile is not None
         self.targets: dict[str, Target] = {}
         self.alerts: dict[str, AlertState] = {}

@@ -148,6 +148,12 @@ SAMPLES = st.lists(
 )
 
 
+def hear(engine: Engine, one: Watched, now: int) -> None:
+    """Have it take in a record, and evaluate what that makes possible."""
+    engine.add(one, now)
+    engine.catch_up(now)
+
+
 class Run:
     """An engine and the model, each told the same; a crash makes the engine anew from what it stored."""
 
@@ -163,7 +169,7 @@ class Run:
     def add(self, one: Watched, samples: Sequence[Sample]) -> None:
         """A record with these samples, to both."""
         self.log.append(one)
-        self.engine.add(one, 0)
+        hear(self.engine, one, 0)
         self.model.samples += samples
         self.until(one.header.newest or 0)
         self.store(self.engine.take())
@@ -191,7 +197,7 @@ class Run:
         self.engine.set_rules([live(self.rule)], 0)
         for one in self.log:
             self.engine.remember(one)
-            self.engine.add(one, 0)
+            hear(self.engine, one, 0)
         self.store(self.engine.take())
 
 
@@ -212,11 +218,11 @@ def test_transitions_are_those_of_the_model(
         place += 1
         action = data.draw(st.sampled_from(["", "", "again", "crash"]))
         if action == "again":
-            run.engine.add(data.draw(st.sampled_from(run.log)), 0)
+            hear(run.engine, data.draw(st.sampled_from(run.log)), 0)
         if action == "crash":
             run.crash()
     # All sources are silent: the clock goes on alone.
-    run.engine.tick(40 * SECOND)
+    run.engine.catch_up(40 * SECOND)
     run.until(37 * SECOND)
     run.store(run.engine.take())
     check(run.found, run.model.told)
@@ -231,7 +237,7 @@ def fired(given: Rule) -> Engine:
     """An engine in which the alerts of hosts a and b fire."""
     engine = Engine(slot=0)
     engine.set_rules([live(given)], 0)
-    engine.add(record([Sample(SLOT, 1, 9), Sample(SLOT, 2, 9)], 0, 2 * SLOT), 0)
+    hear(engine, record([Sample(SLOT, 1, 9), Sample(SLOT, 2, 9)], 0, 2 * SLOT), 0)
     assert len(engine.take().transitions) == 2
     return engine
 
@@ -244,7 +250,7 @@ def test_a_changed_rule_keeps_the_alerts_that_it_still_matches() -> None:
     engine = fired(HIGH)
     engine.set_rules([live(rule(function="value", operator=">", warning=7), 2, hosts="a")], 0)
     assert transitions(engine) == [("b", "firing", "resolved")]
-    engine.add(record([Sample(3 * SLOT, 1, 6)], 1, 4 * SLOT), 0)
+    hear(engine, record([Sample(3 * SLOT, 1, 6)], 1, 4 * SLOT), 0)
     (resolved,) = engine.take().transitions
     assert (resolved.state, resolved.number, resolved.rule_version) == ("resolved", 2, 2)
 
@@ -253,7 +259,7 @@ def test_a_rule_that_is_gone_resolves_its_alerts() -> None:
     """Also one that went while nobody evaluated."""
     engine = Engine(slot=0)
     engine.set_rules([live(HIGH)], 0)
-    engine.add(record([Sample(SLOT, 1, 9), Sample(SLOT, 2, 9)], 0, 2 * SLOT), 0)
+    hear(engine, record([Sample(SLOT, 1, 9), Sample(SLOT, 2, 9)], 0, 2 * SLOT), 0)
     stored = engine.checkpoint(commit=1, offset=1)
     states = [state for state in engine.take().states.values() if state is not None]
     engine.set_rules([], 0)
@@ -268,18 +274,41 @@ def test_a_source_that_speaks_holds_time_back_and_an_idle_one_does_not() -> None
     """What is evaluated waits for the slower of two sources, but not for a silent one."""
     engine = Engine(slot=0)
     engine.set_rules([live(HIGH)], 0)
-    engine.add(record([Sample(SLOT, 2, 1)], 0, SLOT, source=1), 0)
-    engine.add(record([Sample(SLOT, 1, 9)], 0, 9 * SLOT), 0)
+    hear(engine, record([Sample(SLOT, 2, 1)], 0, SLOT, source=1), 0)
+    hear(engine, record([Sample(SLOT, 1, 9)], 0, 9 * SLOT), 0)
     assert not engine.take()
-    engine.add(record([], 1, 9 * SLOT), 3 * SECOND)
+    hear(engine, record([], 1, 9 * SLOT), 3 * SECOND)
     assert transitions(engine) == [("a", "inactive", "firing")]
+
+
+def test_months_without_a_sample_are_passed_over() -> None:
+    """What can still change is evaluated, in pieces; then time goes on to the next sample at once."""
+    engine = Engine(slot=0)
+    engine.set_rules([live(rule(function="max", window="2h", operator=">", warning=5))], 0)
+    hear(engine, record([Sample(SLOT, 1, 9), Sample(SLOT, 2, 9)], 0, 2 * SLOT), 0)
+    assert len(engine.take().transitions) == 2
+    later = 90 * 24 * 3600 * SECOND
+    engine.add(record([Sample(later, 1, 9)], 1, later + SLOT), 0)
+    pieces = 1
+    while engine.tick(0):
+        pieces += 1
+    assert pieces == 2
+    assert engine.slot == later // SLOT
+    told = [
+        (one.at.timestamp(), one.labels["host"], one.state) for one in engine.take().transitions
+    ]
+    assert sorted(told) == [
+        (7200.5, "a", "resolved"),
+        (7200.5, "b", "resolved"),
+        (later / 1e6, "a", "firing"),
+    ]
 
 
 def test_what_is_found_late_is_stale() -> None:
     """After the time that is set, by the clock."""
     engine = Engine(slot=0)
     engine.set_rules([live(HIGH)], 0)
-    engine.add(record([Sample(SLOT, 1, 9)], 0, 2 * SLOT), 3600 * SECOND)
+    hear(engine, record([Sample(SLOT, 1, 9)], 0, 2 * SLOT), 3600 * SECOND)
     assert engine.take().transitions[0].stale
 
 
@@ -297,7 +326,7 @@ def test_texts_are_filled_in_once() -> None:
         },
     )
     engine.set_rules([live(given)], 0)
-    engine.add(record([Sample(SLOT, 1, 9)], 0, 2 * SLOT), 0)
+    hear(engine, record([Sample(SLOT, 1, 9)], 0, 2 * SLOT), 0)
     (one,) = engine.take().transitions
     assert one.annotations == {"summary": "{{ value }}: 9 > 5, warning {{ other }}"}
     assert one.condition == "value(m) > 5"
@@ -311,7 +340,7 @@ def test_a_percentile_of_many_values_is_at_most_one_per_cent_off() -> None:
     engine.set_rules(
         [live(rule(function="p95", window="1s", operator=">", warning=0, group_by=[]))], 0
     )
-    engine.add(record(samples, 0, 2 * SLOT), 0)
+    hear(engine, record(samples, 0, 2 * SLOT), 0)
     (one,) = engine.take().transitions
     assert one.value is not None
     assert math.isclose(one.value, float(np.quantile(values, 0.95)), rel_tol=0.015)
@@ -323,7 +352,7 @@ def test_a_rate_goes_on_to_the_ends_of_its_window_as_in_prometheus() -> None:
         samples = [Sample((1 + 2 * i) * SECOND, 1, first + 20.0 * i) for i in range(4)]
         engine = Engine(slot=15)
         engine.set_rules([live(rule(function="rate", window="8s", operator=">", warning=0))], 0)
-        engine.add(record(samples, 0, 16 * SLOT + 1), 0)
+        hear(engine, record(samples, 0, 16 * SLOT + 1), 0)
         (one,) = engine.take().transitions
         assert one.value is not None
         assert math.isclose(one.value, expected)

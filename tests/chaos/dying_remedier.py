@@ -1,6 +1,6 @@
-"""A worker of remediations that is killed -9 right after one step has taken effect, or by whoever likes.
+"""A worker of remediations that is killed -9 right after one step has taken effect.
 
-    python -m tests.chaos.dying_remedier DSN TEMPORAL QUEUE TENANT [STEP]
+    python -m tests.chaos.dying_remedier DSN TEMPORAL QUEUE TENANT STEP
 
 STEP names what is deadly: RemediationStore.open, Actions.perform, …
 """
@@ -35,9 +35,8 @@ def _make_deadly(step: str) -> None:
     setattr(_CLASSES[kind], method, die)
 
 
-async def _run(dsn: str, temporal: str, queue: str, tenant: str, step: str = "") -> None:
-    if step:
-        _make_deadly(step)
+async def _run(dsn: str, temporal: str, queue: str, tenant: str, step: str) -> None:
+    _make_deadly(step)
     pool = await connect_pool(dsn, role="headrace_writer", application="dying worker")
     client = await Client.connect(temporal)
     ward = Ward(dsn, pool, client, UUID(tenant), queue)

@@ -40,7 +40,8 @@ class Policy:
     batch_bytes: int = 4 << 20
     """Raw bytes that make a batch full: about 40,000 samples; larger gains nothing, costs memory."""
     linger: float = 0.05
-    """Seconds to wait for more when a batch is small: a quiet topic costs 20 transactions a second at most."""
+    """Seconds that a chunk waits for more when a batch is small: a quiet topic costs 20 transactions a
+    second at most. What came while another batch was written has waited already."""
     queue_chunks: int = 8
     first_pause: float = 0.1
     longest_pause: float = 5.0
@@ -78,7 +79,9 @@ class Pipeline:
         self._metrics = metrics
         self._forwarding = forwarding
         self._policy = policy or Policy()
-        self._queue: asyncio.Queue[Delivered] = asyncio.Queue(self._policy.queue_chunks)
+        self._queue: asyncio.Queue[tuple[float, Delivered]] = asyncio.Queue(
+            self._policy.queue_chunks
+        )
         self._pending = 0
         self._told_refusals = float("-inf")
         self.outage: str | None = None
@@ -94,7 +97,7 @@ class Pipeline:
     async def put(self, delivered: Delivered) -> None:
         """Queue a chunk; waits while the queue is full, which is how a slow database pauses Kafka."""
         self._pending += 1
-        await self._queue.put(delivered)
+        await self._queue.put((asyncio.get_running_loop().time(), delivered))
 
     async def drain(self) -> None:
         """Return when everything queued is durable."""
@@ -124,13 +127,12 @@ class Pipeline:
 
     async def _gather(self) -> list[Delivered]:
         """The next chunks of one batch: each partition's in order, up to the policy's size."""
-        work = [await self._queue.get()]
-        size = work[0].size
-        deadline = asyncio.get_running_loop().time() + self._policy.linger
+        arrived, first = await self._queue.get()
+        work, size = [first], first.size
         while size < self._policy.batch_bytes:
             try:
-                async with asyncio.timeout_at(deadline):
-                    more = await self._queue.get()
+                async with asyncio.timeout_at(arrived + self._policy.linger):
+                    _, more = await self._queue.get()
             except TimeoutError:
                 break
             work.append(more)

@@ -10,8 +10,11 @@ from psycopg import sql
 
 
 @contextmanager
-def scratch_database(server: str, template: str = "template1") -> Iterator[str]:
-    """A copy of the database `template` of `server`, dropped at the end: an empty one. Yields its DSN."""
+def scratch_database(server: str, template: str = "template0") -> Iterator[str]:
+    """A copy of the database `template` of `server`, dropped at the end: an empty one. Yields its DSN.
+
+    Nobody may be connected to it meanwhile; TimescaleDB's launcher looks into template1 now and then.
+    """
     name = f"headrace_scratch_{secrets.token_hex(6)}"
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(

@@ -242,7 +242,6 @@ CHANGES: dict[Operation, Asks] = {
     ("delete", "/api/v1/metrics/definitions/{name}"): lambda own: [
         Ask(path={"name": name}, headers={"If-Match": "*"}) for name in _names(own)
     ],
-    ("delete", "/api/v1/metrics/data/{name}"): _of_metric({}),
     ("post", "/api/v1/rules"): lambda own: [
         Ask(body={"name": name, **_RULE, **more})
         for name in ("shared", f"{own.word}-rule", "new")
@@ -294,6 +293,8 @@ CHANGES: dict[Operation, Asks] = {
         Ask(body={"actor": "ana", "tenant_id": str(own.tenant_id)}),
     ],
     ("delete", "/api/v1/remediation-pauses"): _nothing,
+    # With its rules, alerts and remediations: after what is asked of those.
+    ("delete", "/api/v1/metrics/data/{name}"): _of_metric({}),
     # Last: it is the key that asks, and believed for a minute more.
     ("post", "/api/v1/keys/{key_id}/rotate"): lambda own: [
         Ask(path={"key_id": own.key_id}, body={"grace_hours": 0})

@@ -136,7 +136,8 @@ class WorkerProcess:
             "Temporal", lambda: put_right(client, queue, self._settings.maintenance_interval)
         )
         searchable = await _persist("Temporal", lambda: attributes.put_right(client))
-        remediation = parts.remediation(self._settings, pool, self._metrics)
+        delivery = parts.delivery(self._settings)
+        remediation = parts.remediation(self._settings, pool, delivery, self._metrics)
         remediator = RemediationStarter(
             client, queue, RemediationStore(pool), searchable=searchable
         )
@@ -176,9 +177,7 @@ class WorkerProcess:
                 client,
                 task_queue=queue + _NOTIFY,
                 workflows=[NotifyWorkflow],
-                activities=NotifyActivities(
-                    stores.notifications, parts.delivery(self._settings), self._metrics
-                ).all,
+                activities=NotifyActivities(stores.notifications, delivery, self._metrics).all,
                 max_concurrent_activities=_NOTICES,
                 graceful_shutdown_timeout=_FINISH_WITHIN,
             ),

@@ -83,7 +83,10 @@ def source(kafka: str, names: Topics, topic: str, group: str) -> Source:
 
 
 def remediation(
-    settings: Settings, pool: "asyncpg.Pool[asyncpg.Record]", metrics: Metrics
+    settings: Settings,
+    pool: "asyncpg.Pool[asyncpg.Record]",
+    telling: Delivery,
+    metrics: Metrics,
 ) -> RemediationActivities:
     """The steps that remedy, and what they may use."""
     return RemediationActivities(
@@ -94,7 +97,7 @@ def remediation(
             Outgoing(OutgoingPolicy(Allowed.parse(settings.outgoing_allow))),
             Secrets(os.environ),
             read_grants(settings.remediation_grants),
-            Receivers(NotificationStore(pool), delivery(settings)),
+            Receivers(NotificationStore(pool), telling),
         ),
         metrics,
         verifier=Verifier(pool),

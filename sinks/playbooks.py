@@ -12,6 +12,7 @@ from schemas.named_queries import load
 from schemas.playbook_steps import DEEPEST, check_all
 from schemas.playbooks import Include, Playbook, plain, receivers_of
 from sinks.copy import Connection
+from sinks.notifications import NotificationStore
 from sinks.transactions import Transactions
 
 MOST = 1000
@@ -63,9 +64,8 @@ class PlaybookStore(Transactions):
 
     async def check_receivers(self, tenant: UUID, playbooks: Iterable[Playbook]) -> None:
         """Raise Invalid for a playbook that tells a receiver that the tenant's notifications don't have."""
-        async with self.transaction() as connection:
-            names = await connection.fetch(_SQL["receivers"], tenant)
-        known = {row["name"] for row in names}
+        settings = await NotificationStore(self._pool).settings(tenant)
+        known = set() if settings is None else {one.name for one in settings.receivers}
         for playbook in playbooks:
             if missing := sorted(receivers_of(playbook) - known):
                 raise Invalid(

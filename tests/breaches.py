@@ -141,7 +141,7 @@ class Fleet:
                     await self._write(writer.producer, step)
                     step += 1
                 await writer.producer.flush()
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.05)  # the next slot is half a second away
         return step
 
     async def _write(self, producer: AIOKafkaProducer, step: int) -> None:

@@ -13,9 +13,12 @@ RULES, SERIES_OF_A_RULE = 200, 5
 SERIES = RULES * SERIES_OF_A_RULE
 TICK = 0.02
 """Seconds between two samples of a series: 50,000 samples a second in all."""
-IN_A_RECORD = 125
-RECORDS = SERIES // IN_A_RECORD
+_IN_A_RECORD = 125
+RECORDS = SERIES // _IN_A_RECORD
 """Of a tick; the same series are in the same one each time."""
+_VALUES = 10_000
+"""Different good ones, below the rules' limit; `_BAD` is above it."""
+_BAD = "200"
 
 
 def a_rule_each() -> list[Rule]:
@@ -30,10 +33,6 @@ def a_rule_each() -> list[Rule]:
         )
         for n in range(RULES)
     ]
-
-
-_VALUES = 10_000
-_BAD = "200"
 
 
 class Record(NamedTuple):
@@ -63,9 +62,9 @@ class Fleet:
         """Records with a sample of each series."""
         stamp = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         end = f',"timestamp":"{stamp}"}}'
-        for first in range(0, SERIES, IN_A_RECORD):
-            series = range(first, first + IN_A_RECORD)
-            values = self._random.choices(self._values, k=IN_A_RECORD)
+        for first in range(0, SERIES, _IN_A_RECORD):
+            series = range(first, first + _IN_A_RECORD)
+            values = self._random.choices(self._values, k=_IN_A_RECORD)
             for number in bad:
                 if number in series:
                     values[number - first] = _BAD

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Annotated, TypeVar
 from uuid import UUID
@@ -64,30 +64,26 @@ async def access(settings: Settings, api_key: str | None, scope: Scope) -> Async
 
 def reading(api_key: str | None, read: Callable[[Reading], Awaitable[_T]]) -> _T:
     """What `read` finds in one transaction of the key's tenant. Raises as `asked` does."""
-
-    async def within() -> _T:
-        async with (
-            access(Settings(), api_key, "read") as found,
-            found.database.reading(found.tenant) as one,
-        ):
-            return await read(one)
-
-    with asked():
-        return asyncio.run(within())
+    return _within(api_key, "read", lambda found: found.database.reading(found.tenant), read)
 
 
 def writing(api_key: str | None, write: Callable[[Reading], Awaitable[_T]]) -> _T:
     """The same where something is changed: it needs a key of scope admin."""
+    return _within(api_key, "admin", lambda found: found.database.writing(found.tenant), write)
 
-    async def within() -> _T:
-        async with (
-            access(Settings(), api_key, "admin") as found,
-            found.database.writing(found.tenant) as one,
-        ):
-            return await write(one)
+
+def _within(
+    api_key: str | None,
+    scope: Scope,
+    begin: Callable[[Access], AbstractAsyncContextManager[Reading]],
+    work: Callable[[Reading], Awaitable[_T]],
+) -> _T:
+    async def run() -> _T:
+        async with access(Settings(), api_key, scope) as found, begin(found) as one:
+            return await work(one)
 
     with asked():
-        return asyncio.run(within())
+        return asyncio.run(run())
 
 
 @contextmanager

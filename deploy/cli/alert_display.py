@@ -32,7 +32,7 @@ def show_alerts(found: Sequence[Alert], *, as_json: bool) -> None:
         }
         for one in found
     ]
-    show_rows("alerts", rows, as_json=False)
+    show_rows("alerts", rows)
 
 
 def show_alert(one: AlertWithHistory, *, as_json: bool) -> None:
@@ -53,7 +53,7 @@ def show_alert(one: AlertWithHistory, *, as_json: bool) -> None:
     for name, text in facts.items():
         if text:
             console.print(f"{name:{width}}  {plain(text)}", soft_wrap=True)
-    show_rows("changes", [_change(change) for change in one.history], as_json=False)
+    show_rows("changes", [_change(change) for change in one.history])
 
 
 def show_silences(found: Sequence[Silence], *, as_json: bool) -> None:
@@ -72,7 +72,7 @@ def show_silences(found: Sequence[Silence], *, as_json: bool) -> None:
         }
         for one in found
     ]
-    show_rows("silences", rows, as_json=False)
+    show_rows("silences", rows)
 
 
 def _change(one: Change) -> dict[str, object]:

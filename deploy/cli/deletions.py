@@ -25,7 +25,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 def delete_tenant(
     name: Tenant, *, dry_run: DryRun = False, yes: Yes = False, as_json: AsJson = False
 ) -> None:
-    """Delete a tenant and everything of it: series, samples, rules, alerts, remediations, keys, runs and all.
+    """Delete a tenant and all that is its: samples, rules, alerts, remediations, keys and runs.
 
     It is out of sight at once; then its rows are deleted in small steps, beside ingest. If that is
     interrupted, maintenance goes on with it. What its producers send from now on is dead-lettered.
@@ -44,10 +44,10 @@ def delete_metric(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete a metric of a tenant: its series, samples, rollups, sketches and its definition; its rules and alerts.
+    """Delete a metric of a tenant: its samples in all forms, its definition, rules and alerts.
 
-    As with a tenant. What was done about its alerts goes, too. What its producers send from now on makes it anew. Results of load tests stay:
-    they belong to their runs.
+    As with a tenant. What was done about its alerts goes, too. What its producers send from now on makes
+    it anew. Results of load tests stay: they belong to their runs.
 
         headrace tenants metrics delete acme cpu_usage
     """

@@ -82,7 +82,7 @@ def list_all(
         }
         for one in found
     ]
-    show_rows("remediations", rows, as_json=False)
+    show_rows("remediations", rows)
 
 
 def show(remediation: Id, *, api_key: ApiKey = None, as_json: AsJson = False) -> None:
@@ -110,7 +110,7 @@ def show(remediation: Id, *, api_key: ApiKey = None, as_json: AsJson = False) ->
         }
         for line in found.trail
     ]
-    show_rows("steps", rows, as_json=False)
+    show_rows("steps", rows)
 
 
 def approve(remediation: Id, *, by: Who = None, reason: Why = "", api_key: ApiKey = None) -> None:

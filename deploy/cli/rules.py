@@ -97,7 +97,7 @@ def list_all(*, api_key: ApiKey = None, as_json: AsJson = False) -> None:
         }
         for one in found
     ]
-    show_rows("rules", rows, as_json=False)
+    show_rows("rules", rows)
 
 
 def show(name: Name, *, api_key: ApiKey = None, as_json: AsJson = False) -> None:

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 
-def show_rows(what: str, rows: Sequence[dict[str, object]], *, as_json: bool) -> None:
+def show_rows(what: str, rows: Sequence[dict[str, object]], *, as_json: bool = False) -> None:
     """Print rows, all with the same columns."""
     if as_json:
         print(json.dumps({what: rows}, default=str))

@@ -8,9 +8,9 @@ from asyncpg.pool import PoolConnectionProxy
 
 from schemas.lifecycle import Level, LifecyclePolicy, RollupLevel, floor
 from schemas.named_queries import load
-from sinks.lifecycle import definitions, incidents, standing
+from sinks.lifecycle import definitions, standing
 from sinks.lifecycle.ports import Compacted, Part, Progress, Refreshed, Removal, Status
-from sinks.lifecycle.removals import removals
+from sinks.lifecycle.removals import removals, remove_common
 from sinks.lifecycle.sessions import HOUR, Sessions
 from sinks.lifecycle.steps import refresh_level
 
@@ -89,11 +89,7 @@ class PostgresLifecycle:
                 list(removal.series),
             )
             await self._sort(removal.part)
-        elif removal.level == "versions":
-            await self._db.execute(_COMMON["delete_versions"], removal.end)
-        elif removal.level in {"alerts", "remediations"}:
-            await incidents.delete(self._db, removal)
-        else:
+        elif not await remove_common(self._db, removal):
             await self._delete(removal)
 
     async def compact(self, now: datetime, progress: Progress) -> list[Compacted]:

@@ -4,9 +4,12 @@ from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 
 from schemas.lifecycle import Level, LifecyclePolicy
+from schemas.named_queries import load
 from sinks.lifecycle import definitions, incidents, retention
 from sinks.lifecycle.ports import Part, Removal
 from sinks.lifecycle.sessions import Sessions
+
+_SQL = load("sinks.sql", "lifecycle.sql")
 
 Judge = Callable[[Part, tuple[int, ...]], Awaitable[Removal | None]]
 """What becomes of an expired part of which these series are kept longer; None: nothing yet."""
@@ -33,3 +36,14 @@ async def removals(
     found += await definitions.undefined_sketches(sessions)
     found += await definitions.old_hours(sessions, policy, now)
     return found + await incidents.past_retention(sessions, policy, now)
+
+
+async def remove_common(sessions: Sessions, removal: Removal) -> bool:
+    """Delete rows of a table that is the same in both modes; False where the removal is of another."""
+    if removal.level == "versions":
+        await sessions.execute(_SQL["delete_versions"], removal.end)
+    elif removal.level in {"alerts", "remediations"}:
+        await incidents.delete(sessions, removal)
+    else:
+        return False
+    return True

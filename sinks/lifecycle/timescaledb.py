@@ -8,10 +8,10 @@ import asyncpg
 
 from schemas.lifecycle import WIDTHS, Level, LifecyclePolicy, RollupLevel, floor
 from schemas.named_queries import load
-from sinks.lifecycle import definitions, incidents, standing
+from sinks.lifecycle import definitions, standing
 from sinks.lifecycle.policies import apply_policies, policy_status
 from sinks.lifecycle.ports import Compacted, LevelStatus, Part, Progress, Refreshed, Removal, Status
-from sinks.lifecycle.removals import removals
+from sinks.lifecycle.removals import removals, remove_common
 from sinks.lifecycle.sessions import HOUR, Sessions
 from sinks.lifecycle.steps import refresh_level
 
@@ -164,11 +164,7 @@ class TimescaleLifecycle:
         )  # fmt: skip
 
     async def _delete(self, removal: Removal) -> None:
-        if removal.level == "versions":
-            await self._db.execute(_COMMON["delete_versions"], removal.end)
-            return
-        if removal.level in {"alerts", "remediations"}:
-            await incidents.delete(self._db, removal)
+        if await remove_common(self._db, removal):
             return
         table, time = (await self._tables())[cast("Level", removal.level)]
         for first, last in _days(removal.begin or removal.end, removal.end):

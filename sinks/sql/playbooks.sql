@@ -18,9 +18,3 @@ SELECT pg_advisory_xact_lock(hashtextextended('playbooks/' || $1::uuid::text, 0)
 INSERT INTO playbooks (tenant_id, name, version, document)
 SELECT $1, $2, coalesce(max(version), 0) + 1, $3 FROM playbooks WHERE tenant_id = $1 AND name = $2
 RETURNING version;
-
--- name: receivers
--- Names in the notifications of tenant $1.
-SELECT r ->> 'name' AS name FROM notification_settings s
-CROSS JOIN LATERAL jsonb_array_elements(s.document -> 'receivers') r
-WHERE s.tenant_id = $1

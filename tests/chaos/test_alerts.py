@@ -83,6 +83,7 @@ async def test_one_joins_and_another_leaves_while_alerts_fire(bench: Bench, tmp_
         # Both have some, or the second had all of them first.
         await first.logged("evaluating")
         await second.logged("evaluating")
+        # A turn each, in half seconds: hosts become good and bad while both are there, and when one has left.
         await asyncio.sleep(TURN * 0.5)
         assert await first.stop() == 0
         await asyncio.sleep(TURN * 0.5)

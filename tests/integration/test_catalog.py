@@ -1,12 +1,13 @@
 """What a tenant sends, as the API lists it, and how a metric is deleted."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
 
-from query.database import QUERIES
+from query.database import QUERIES, transaction
 from tests.sites import NOW, Site, at, serving
 
 NAMES = "/api/v1/metrics/names"
@@ -213,3 +214,16 @@ async def test_only_the_tenants_admin_deletes(site: Site) -> None:
     misspelt = await site.manage("DELETE", f"{DATA}/cpu", params={"dryrun": "true"})
     assert misspelt.status_code == 422
     assert (await site.get(NAMES)).json()["names"] == ["cpu"]
+
+
+async def test_only_what_a_request_is_about_is_planned_for_all_values(site: Site) -> None:
+    """What is read then is planned for its own range: a plan for any can't tell a minute from a month."""
+    begin = datetime(2026, 1, 1, tzinfo=UTC)
+    asked = (begin, begin + timedelta(days=1), "cpu", "{}", 10)
+    async with (
+        site.reader.acquire() as connection,
+        transaction(connection, site.tenants["acme"], 1, "READ ONLY", "generic"),
+    ):
+        assert await connection.fetchval("SHOW plan_cache_mode") == "force_generic_plan"
+        await connection.fetch(QUERIES["subject"], *asked)
+        assert await connection.fetchval("SHOW plan_cache_mode") == "force_custom_plan"

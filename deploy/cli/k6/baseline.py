@@ -83,7 +83,7 @@ def list_baselines(*, test: Test = None, api_key: ApiKey = None, as_json: Json =
         }
         for pinned in found
     ]
-    show_rows("baselines", rows, as_json=False)
+    show_rows("baselines", rows)
 
 
 def remove(

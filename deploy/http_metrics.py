@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -58,23 +59,30 @@ class Measured:
             await self._app(scope, receive, send)
             return
         status = 500
+        begin = self._clock()
+
+        def note() -> None:
+            # Paths and unknown methods would let a scanner make series without end.
+            method = scope["method"] if scope["method"] in _METHODS else "other"
+            route = getattr(scope.get("route"), "path", "unmatched")
+            self._requests.labels(method, route, str(status)).inc()
+            self._duration.labels(method, route).observe(self._clock() - begin)
 
         async def watched(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                # The client has its answer and may look at once, whatever the application still
+                # puts away.
+                answering.close()
 
-        begin = self._clock()
-        with self._in_progress.track_inprogress():
+        with ExitStack() as answering:
+            answering.enter_context(self._in_progress.track_inprogress())
+            answering.callback(note)
             try:
                 await self._app(scope, receive, watched)
             except Exception as error:
                 self._exceptions.labels(type(error).__name__).inc()
                 raise
-            finally:
-                # Paths and unknown methods would let a scanner make series without end.
-                method = scope["method"] if scope["method"] in _METHODS else "other"
-                route = getattr(scope.get("route"), "path", "unmatched")
-                self._requests.labels(method, route, str(status)).inc()
-                self._duration.labels(method, route).observe(self._clock() - begin)

@@ -26,6 +26,15 @@ def service(registry: CollectorRegistry) -> FastAPI:
     return app
 
 
+async def receive() -> Message:
+    """Say nothing."""
+    return {}
+
+
+async def send(_: Message) -> None:
+    """Take nothing."""
+
+
 class Measurements:
     """A measured service and its metrics; each look at the clock is a quarter of a second later."""
 
@@ -103,13 +112,27 @@ async def test_the_error_goes_on_to_the_server() -> None:
     async def fails(_: Scope, __: Receive, ___: Send) -> None:
         raise LookupError
 
-    async def receive() -> Message:
-        return {}
-
-    async def send(_: Message) -> None:
-        """Take nothing."""
-
     app = Measured(fails, CollectorRegistry())
     for kind in ("http", "lifespan"):
         with pytest.raises(LookupError):
             await app({"type": kind, "method": "GET"}, receive, send)
+
+
+async def test_what_a_client_has_in_whole_is_counted() -> None:
+    """It may look at once, while the application still puts things away; the request counts once."""
+    registry = CollectorRegistry()
+    seen = []
+
+    def count() -> float | None:
+        labels = {"method": "GET", "route": "unmatched", "status": "200"}
+        return registry.get_sample_value("http_requests_total", labels)
+
+    async def tidies(_: Scope, __: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": b"one", "more_body": True})
+        seen.append(count())
+        await send({"type": "http.response.body", "body": b"two"})
+        seen.append(count())
+
+    await Measured(tidies, registry)({"type": "http", "method": "GET"}, receive, send)
+    assert [*seen, count()] == [None, 1, 1]

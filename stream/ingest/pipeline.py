@@ -1,8 +1,8 @@
 """Batches in flight: decodes the next one while the last is written, and retries outages for ever.
 
-One batch is being written at any moment and at most one more is decoded, so memory is bounded by the
-queue in front: when the database is slow the queue fills, the agent waits in `put`, and the consumer
-stops fetching. A batch is acknowledged to Kafka only after its transaction committed.
+One batch is being written at any moment, and at most one more is gathered or decoded, so memory is
+bounded by the queue in front: when the database is slow the queue fills, the agent waits in `put`, and
+the consumer stops fetching. A batch is acknowledged to Kafka only after its transaction committed.
 """
 
 import asyncio
@@ -108,35 +108,47 @@ class Pipeline:
         writing: asyncio.Task[None] | None = None
         try:
             while True:
-                work = await self._gather()
+                work = await self._gather(writing)
                 started = monotonic()
                 batch = await self._until_up(partial(self._decoder.decode, _chunks(work)))
                 self._metrics.batch_seconds.labels("decode").observe(monotonic() - started)
                 if writing is not None:
                     await writing
                 writing = asyncio.create_task(self._finish(work, batch))
-                # With nothing behind it, let the batch end (and fail) here and now.
-                if self._queue.empty():
-                    await writing
-                    writing = None
         finally:
             if writing is not None:
                 writing.cancel()
                 with contextlib.suppress(asyncio.CancelledError, Exception):
                     await writing
 
-    async def _gather(self) -> list[Delivered]:
-        """The next chunks of one batch: each partition's in order, up to the policy's size."""
-        arrived, first = await self._queue.get()
-        work, size = [first], first.size
+    async def _gather(self, writing: asyncio.Task[None] | None) -> list[Delivered]:
+        """The next chunks of one batch: each partition's in order, up to the policy's size.
+
+        While another is written they gather until the batch is full: begun earlier it would wait
+        anyway, and without what came meanwhile. Raises what the writing raises.
+        """
+        work: list[Delivered] = []
+        size, complete = 0, float("inf")
+        clock = asyncio.get_running_loop().time
         while size < self._policy.batch_bytes:
+            if writing is not None and writing.done():
+                writing.result()
+                writing = None
+            wait = None if writing or not work else max(0, complete - clock())
+            more = asyncio.ensure_future(self._queue.get())
             try:
-                async with asyncio.timeout_at(arrived + self._policy.linger):
-                    _, more = await self._queue.get()
-            except TimeoutError:
+                await asyncio.wait(
+                    {more, writing or more}, timeout=wait, return_when=asyncio.FIRST_COMPLETED
+                )
+            finally:
+                more.cancel()
+            if more.done():
+                arrived, delivered = more.result()
+                complete = min(complete, arrived + self._policy.linger)
+                work.append(delivered)
+                size += delivered.size
+            elif not writing:
                 break
-            work.append(more)
-            size += more.size
         return work
 
     async def _finish(self, work: Sequence[Delivered], batch: Batch) -> None:

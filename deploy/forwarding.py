@@ -60,6 +60,7 @@ async def forwarder(
         kafka,
         [topic],
         client_id="headrace-ingest-watched",
+        linger_ms=0,  # records come by the batch already
         max_record_bytes=MAX_RECORD_BYTES,
         compress=False,
     )
@@ -78,7 +79,7 @@ async def forwarder(
             watching,
             epochs=epochs,
             metrics=metrics,
-            wake=publisher.wake,
+            publisher=publisher,
             clock=time.monotonic,
             now=lambda: time.time_ns() // 1000,
         )

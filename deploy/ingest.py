@@ -202,6 +202,7 @@ async def _flush(ingest: Ingest, publishing: "asyncio.Task[None]") -> None:
     """Store what is in hand, and publish what that posted."""
     await ingest.pipeline.drain()
     publishing.cancel()
+    await asyncio.wait([publishing])
     await ingest.forwarder.flush()
 
 

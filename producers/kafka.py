@@ -28,6 +28,9 @@ from aiokafka.errors import KafkaError
 from schemas.errors import Temporary
 from schemas.topics import MAX_RECORD_BYTES
 
+LINGER_MS = 10
+"""For more records of a batch, where nobody waits for the first."""
+
 _RECORD_ROOM = 4096
 """Bytes that key, headers and framing may take beside the value."""
 
@@ -47,7 +50,7 @@ def make_producer(
     bootstrap: str,
     *,
     client_id: str,
-    linger_ms: int = 10,
+    linger_ms: int = LINGER_MS,
     max_record_bytes: int = MAX_RECORD_BYTES,
     compress: bool = True,
 ) -> AIOKafkaProducer:

@@ -20,7 +20,7 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import RecordMetadata
 
-from producers.kafka import close_producer, make_producer
+from producers.kafka import LINGER_MS, close_producer, make_producer
 from schemas.errors import HeadraceError, Permanent, Temporary
 from schemas.topics import MAX_RECORD_BYTES
 
@@ -56,6 +56,7 @@ class SteadyProducer:
         topics: Sequence[str],
         *,
         client_id: str,
+        linger_ms: int = LINGER_MS,
         max_record_bytes: int = MAX_RECORD_BYTES,
         compress: bool = True,
         patience: Patience = Patience(),
@@ -65,6 +66,7 @@ class SteadyProducer:
         self._bootstrap = bootstrap
         self._topics = topics
         self._client_id = client_id
+        self._linger_ms = linger_ms
         self._max_record_bytes = max_record_bytes
         self._compress = compress
         self._patience = patience
@@ -171,6 +173,7 @@ class SteadyProducer:
             producer = make_producer(
                 self._bootstrap,
                 client_id=self._client_id,
+                linger_ms=self._linger_ms,
                 max_record_bytes=self._max_record_bytes,
                 compress=self._compress,
             )

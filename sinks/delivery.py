@@ -54,13 +54,13 @@ class _NotPosted(Exception):
 class Written:
     """What a committed batch did, in samples.
 
-    `posted` are its records for the watched topic; `unposted` tells that it should have had some.
+    `posted` is what it put into the outbox; `unposted` tells that it should have had something.
     """
 
     stored: int
     dead_lettered: int
     rejected: int
-    posted: int = 0
+    posted: Sequence[Parcel] = ()
     unposted: bool = False
 
 
@@ -219,7 +219,7 @@ class Delivery:
                 await connection.execute(_SQL["count_rejections"], *rejections(batch.refusals))
         rejected = sum(refusal.samples for refusal in batch.refusals)
         stored = samples.data.num_rows + points.data.num_rows
-        return Written(stored, len(rejects), rejected, len(parcels))
+        return Written(stored, len(rejects), rejected, parcels)
 
     async def _post(self, connection: Connection, parcels: Sequence[Parcel]) -> None:
         try:

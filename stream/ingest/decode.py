@@ -1,5 +1,6 @@
 """Records to a batch: reads each by its format, numbers the series, checks time, sorts the rows."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
@@ -21,6 +22,9 @@ from stream.ingest.json_records import JsonReader
 from stream.ingest.segments import Segment, point_rows, sample_rows
 
 log = logging.getLogger(__name__)
+
+_SLICE = 64 << 10
+"""Raw bytes that are read in one go, a millisecond's work: others have their turn in between."""
 
 
 class Dictionary(Cache, Protocol):
@@ -99,21 +103,26 @@ class Decoder:
 
     async def _draft(self, records: list[Record]) -> Draft:
         draft = Draft(records, self._dictionary)
-        self._read(draft, range(len(records)))
+        await self._read(draft, range(len(records)))
         if draft.strangers:
             strangers, draft.strangers = draft.strangers, []
             if await self._tenants.refresh({spelling for _, spelling in strangers}):
-                self._read(draft, [index for index, _ in strangers])
+                await self._read(draft, [index for index, _ in strangers])
                 strangers = draft.strangers
             for index, _ in strangers:
                 draft.reject(index, None, Invalid("unknown_tenant", "no such tenant_id"))
         return draft
 
-    def _read(self, draft: Draft, indexes: Sequence[int]) -> None:
+    async def _read(self, draft: Draft, indexes: Sequence[int]) -> None:
         json = JsonReader(draft, self._dictionary, self._tenants)
         arrow = ArrowReader(draft, self._dictionary, self._tenants)
+        size = 0
         for index in indexes:
             record, mark = draft.records[index], draft.mark()
+            size += len(record.value or b"")
+            if size > _SLICE:
+                size = 0
+                await asyncio.sleep(0)
             try:
                 if record.value is None:
                     draft.reject(index, None, Invalid("empty_record", "the record has no value"))

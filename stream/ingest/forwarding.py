@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from typing import Protocol
 
 from schemas.batches import Batch, Rows, Source
 from schemas.errors import Temporary
@@ -22,8 +23,20 @@ which the alerts process takes a source for idle and goes on without it."""
 FAILURES_TOLD_EVERY = 60.0
 
 
+class Publisher(Protocol):
+    """Who publishes; `stream.ingest.publishing.Publisher` is the real one."""
+
+    def hand_over(self, parcels: Sequence[Parcel]) -> None:
+        """Publish these, which are in the outbox as of now."""
+        ...
+
+    def wake(self, sources: Iterable[Source]) -> None:
+        """Publish what waits of these in the outbox."""
+        ...
+
+
 class Forwarding:
-    """Makes of one batch after the other what `Delivery` posts, and wakes who publishes it.
+    """Makes of one batch after the other what `Delivery` posts, and hands it to who publishes it.
 
     `clock` gives seconds, `now` microseconds since the epoch.
     """
@@ -34,14 +47,14 @@ class Forwarding:
         *,
         epochs: Mapping[Source, int],
         metrics: WatchedMetrics,
-        wake: Callable[[Iterable[Source]], object],
+        publisher: Publisher,
         clock: Callable[[], float],
         now: Callable[[], int],
     ) -> None:
         self._watching = watching
         self._epochs = epochs
         self._metrics = metrics
-        self._wake = wake
+        self._publisher = publisher
         self._clock = clock
         self._now = now
         self._heard: dict[Lane, float] = {}
@@ -65,13 +78,17 @@ class Forwarding:
         making = Making(known, self._epochs, self._silent(batch, known), self._now())
         return partial(self._make, batch, making)
 
-    def committed(self, batch: Batch, written: Written) -> None:
+    def committed(self, written: Written) -> None:
         """The batch is stored, and so is what it posted."""
         if written.unposted:
             self._metrics.failures.labels("batch").inc()
         if written.posted:
-            self._metrics.posted.inc(written.posted)
-            self._wake(batch.claims)
+            self._metrics.posted.inc(len(written.posted))
+            self._publisher.hand_over(written.posted)
+
+    def overtaken(self, sources: Iterable[Source]) -> None:
+        """Another has stored samples of these, or we have and were not told: that was posted, too."""
+        self._publisher.wake(sources)
 
     def _silent(self, batch: Batch, known: Known) -> list[Lane]:
         """Lanes of the batch's sources that have heard nothing for a while; they do now."""

@@ -163,6 +163,7 @@ class Pipeline:
                 )
                 break
             except Overtaken as overtaken:
+                self._forwarding.overtaken(overtaken.positions)
                 rest, dropped = _behind(rest, batch, overtaken.positions)
                 log.warning(
                     "dropped %s samples that are stored already: %s", dropped.total(), overtaken
@@ -174,7 +175,7 @@ class Pipeline:
             again = await self._until_up(partial(self._decoder.decode, rest))
             again.buried = batch.buried
             batch = again
-        self._forwarding.committed(batch, written)
+        self._forwarding.committed(written)
         self._count(batch, written, repeated, monotonic() - started)
         for delivered in work:
             delivered.ack()

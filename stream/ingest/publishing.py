@@ -3,12 +3,17 @@
 Its own task: whatever the broker or the database does to it, batches are written meanwhile. A lane's
 records go one after the other, each when Kafka has acknowledged the one before; see `sinks.watched` for
 why that is enough.
+
+What this process posts itself it publishes from memory, as long as nothing of the source can wait in the
+outbox before it. After whatever leaves that in doubt (a partition taken over, another writer's commit, a
+failure, a broker that is slow) the source's records are read from the outbox, until it has no more.
 """
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -81,8 +86,17 @@ class Publisher:
         self._topic = topic
         self._metrics = metrics
         self._pace = pace
+        self._partitions = 0
+        """Of the topic; what waits for others was not read from the outbox."""
         self._mine: frozenset[Source] = frozenset()
         self._due: set[Source] = set()
+        """Whose records are to be read from the outbox."""
+        self._caught_up: set[Source] = set()
+        """Whose records come from memory: none is in the outbox but those."""
+        self._handed: defaultdict[Lane, list[Parcel]] = defaultdict(list)
+        self._gone: list[Parcel] = []
+        """Published, and still in the outbox."""
+        self._emptying: asyncio.Task[None] | None = None
         self._woken = asyncio.Event()
         self._late: dict[Lane, asyncio.Task[Sent]] = {}
         self._failing = False
@@ -93,8 +107,24 @@ class Publisher:
         self.wake(self._mine)
 
     def wake(self, sources: Iterable[Source]) -> None:
-        """Something of these may wait."""
-        self._due.update(sources)
+        """Something of these may wait in the outbox."""
+        doubtful = set(sources)
+        self._due |= doubtful
+        self._caught_up -= doubtful
+        for lane in [lane for lane in self._handed if lane.source in doubtful]:
+            del self._handed[lane]
+        self._woken.set()
+
+    def hand_over(self, parcels: Sequence[Parcel]) -> None:
+        """These are in the outbox as of now."""
+        for parcel in parcels:
+            source = parcel.lane.source
+            if source not in self._caught_up:
+                self._due.add(source)
+            elif len(self._handed[parcel.lane]) < self._pace.at_once:
+                self._handed[parcel.lane].append(parcel)
+            else:
+                self.wake([source])
         self._woken.set()
 
     async def run(self) -> None:
@@ -110,7 +140,7 @@ class Publisher:
                     if now - swept >= self._pace.sweep:
                         swept = now
                         await self._sweep()
-                    await self.flush()
+                    await self._publish_all()
                     if self._failing:
                         log.warning("watched samples are published again")
                     self._failing = False
@@ -122,36 +152,54 @@ class Publisher:
                 task.cancel()
 
     async def flush(self) -> None:
-        """Publish what is due. Raises what database and broker raise; then it is still due."""
-        while self._due:
+        """Publish what waits. Raises what database and broker raise; then it still does."""
+        await self._publish_all()
+        await self._emptied()
+
+    async def _publish_all(self) -> None:
+        partitions = self._producer.partitions(self._topic)
+        if partitions != self._partitions:
+            self._partitions = partitions
+            self.wake(self._mine)
+        while self._due or self._handed:
             self._woken.clear()
-            sources, self._due = self._due, set()
+            due, self._due = self._due, set()
+            handed, self._handed = self._handed, defaultdict(list)
             try:
-                more = await self._publish(sources)
+                await self._publish(due, handed)
             except BaseException:
-                self._due |= sources
+                self.wake(due | {lane.source for lane in handed})
                 raise
-            self._due |= more
 
     async def _sweep(self) -> None:
-        self._due |= self._mine
+        self.wake(self._mine)
         self._metrics.expired.inc(await self._outbox.expire(self._pace.expires))
         rows, seconds = await self._outbox.backlog()
         self._metrics.waiting.set(rows)
         self._metrics.oldest.set(seconds)
 
-    async def _publish(self, sources: set[Source]) -> set[Source]:
-        """Publish the oldest of each lane; return the sources that have more."""
-        lanes = await self._outbox.waiting(
-            sources, self._producer.partitions(self._topic), self._pace.at_once
-        )
+    async def _publish(self, due: set[Source], handed: Mapping[Lane, list[Parcel]]) -> None:
+        """Publish what was handed over, and the oldest of each lane that is due."""
+        lanes = dict(handed)
+        if due:
+            # What is published already is not to be read once more.
+            await self._emptied()
+            lanes |= await self._outbox.waiting(due, self._partitions, self._pace.at_once)
+        # One that was left behind is read anew when it is back.
         sending = {
             lane: asyncio.create_task(self._send(parcels))
             for lane, parcels in lanes.items()
             if lane not in self._late
         }
-        if not sending:
-            return set()
+        if sending:
+            await self._sent(sending)
+        full = {lane.source for lane in sending if len(lanes[lane]) == self._pace.at_once}
+        self._due |= full & due
+        if self._partitions:
+            self._caught_up |= due - self._due
+
+    async def _sent(self, sending: Mapping[Lane, asyncio.Task[Sent]]) -> None:
+        """Wait for these, but not for long. Raises what kept any of them from Kafka."""
         try:
             await asyncio.wait(sending.values(), timeout=self._pace.patience)
         finally:
@@ -159,14 +207,28 @@ class Publisher:
         for lane in sending.keys() & self._late.keys():
             self._late[lane].add_done_callback(partial(self._back, lane))
         sent = [task.result() for task in sending.values() if task.done()]
-        done = [parcel for acknowledged, _ in sent for parcel in acknowledged]
-        if done:
-            await self._outbox.published(done)
-            self._metrics.published.inc(len(done))
+        self._gone += [parcel for acknowledged, _ in sent for parcel in acknowledged]
+        if self._gone and self._emptying is None:
+            self._emptying = asyncio.create_task(self._empty())
         for _, error in sent:
             if error is not None:
                 raise error
-        return {lane.source for lane in sending if len(lanes[lane]) == self._pace.at_once}
+
+    async def _empty(self) -> None:
+        """Take what is published out of the outbox; only who reads it waits for that."""
+        while self._gone:
+            gone, self._gone = self._gone, []
+            await self._outbox.published(gone)
+            self._metrics.published.inc(len(gone))
+        self._emptying = None
+
+    async def _emptied(self) -> None:
+        """Wait for that. Raises what the database raises."""
+        try:
+            if self._emptying is not None:
+                await self._emptying
+        finally:
+            self._emptying = None
 
     async def _send(self, parcels: Sequence[Parcel]) -> Sent:
         """Send records of one lane, in order."""

@@ -17,7 +17,6 @@ from prometheus_client import CollectorRegistry
 from deploy.ingest import IngestConfig, ingesting
 from deploy.probes import serve_probes
 from deploy.signals import until_stopped
-from schemas.batches import Batch
 from schemas.settings import Settings
 from schemas.topics import Topics
 from sinks.delivery import Written
@@ -59,9 +58,9 @@ def _die_after(commits: int) -> None:
     committed = Forwarding.committed
     left = [commits]
 
-    def commit_and_die(self: Forwarding, batch: Batch, written: Written) -> None:
-        committed(self, batch, written)
-        left[0] -= written.posted > 0
+    def commit_and_die(self: Forwarding, written: Written) -> None:
+        committed(self, written)
+        left[0] -= bool(written.posted)
         if left[0] == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 

@@ -1,8 +1,7 @@
 """What a batch forwards: which samples, in which records, and what an error costs."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
-from functools import partial
 from uuid import UUID
 
 import numpy as np
@@ -54,7 +53,7 @@ class Installation:
         self.series = MemoryDictionary()
         self.clock = 0.0
         self.asked = 0
-        self.woken: list[Source] = []
+        self.handed: list[Parcel] = []
         self.registry = CollectorRegistry()
         metrics = WatchedMetrics(self.registry)
         self.watching = Watching(
@@ -68,10 +67,18 @@ class Installation:
             self.watching,
             epochs={SOURCE: 3},
             metrics=metrics,
-            wake=self.woken.extend,
+            publisher=self,
             clock=lambda: self.clock,
             now=lambda: NOW,
         )
+
+    def hand_over(self, parcels: Sequence[Parcel]) -> None:
+        """See `Publisher`."""
+        self.handed += parcels
+
+    def wake(self, sources: Iterable[Source]) -> None:
+        """See `Publisher`."""
+        raise NotImplementedError
 
     async def _rules(self) -> Sequence[WatchedRule]:
         if isinstance(self.rules, Exception):
@@ -240,14 +247,14 @@ async def test_whatever_else_goes_wrong_costs_the_alerts_and_not_the_batch() -> 
     assert installation.failures("batch") == 2
 
 
-async def test_who_publishes_is_woken_by_a_commit_that_posted_something() -> None:
-    """And by no other; a batch whose posting was refused is told."""
+async def test_who_publishes_is_handed_what_a_commit_posted() -> None:
+    """And nothing else; a batch whose posting was refused is told."""
     installation = Installation(rule("cpu"))
-    batch = await installation.batch(envelope(sample()))
-    commit = partial(installation.forwarding.committed, batch)
+    posted = await installation.forward(envelope(sample()))
+    commit = installation.forwarding.committed
     commit(Written(1, 0, 0))
     commit(Written(1, 0, 0, unposted=True))
-    assert installation.woken == []
+    assert installation.handed == []
     assert installation.failures("batch") == 1
-    commit(Written(1, 0, 0, posted=1))
-    assert installation.woken == [SOURCE]
+    commit(Written(1, 0, 0, posted=posted))
+    assert installation.handed == posted

@@ -203,9 +203,11 @@ class Publisher:
         try:
             await asyncio.wait(sending.values(), timeout=self._pace.patience)
         finally:
-            self._late |= {lane: task for lane, task in sending.items() if not task.done()}
-        for lane in sending.keys() & self._late.keys():
-            self._late[lane].add_done_callback(partial(self._back, lane))
+            # When this is cancelled, too: who flushes then has to hear that they ended.
+            for lane, task in sending.items():
+                if not task.done():
+                    self._late[lane] = task
+                    task.add_done_callback(partial(self._back, lane))
         sent = [task.result() for task in sending.values() if task.done()]
         self._gone += [parcel for acknowledged, _ in sent for parcel in acknowledged]
         if self._gone and self._emptying is None:

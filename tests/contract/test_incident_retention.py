@@ -102,7 +102,7 @@ async def test_what_ended_long_ago_goes_and_nothing_that_is_open(store: Stored) 
         ("silences", 2),
         ("remediation_pauses", 2),
     ):
-        assert await store.pool.fetchval(f"SELECT count(*) FROM {table}") == left, table  # noqa: S608 - a name from above
+        assert await store.pool.fetchval(f"SELECT count(*) FROM {table}") == left, table  # noqa: S608 # a name from above
 
 
 async def test_it_goes_batch_by_batch(database: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,6 +54,7 @@ class Installation:
         self.clock = 0.0
         self.asked = 0
         self.handed: list[Parcel] = []
+        self.woken: list[Source] = []
         self.registry = CollectorRegistry()
         metrics = WatchedMetrics(self.registry)
         self.watching = Watching(
@@ -78,7 +79,7 @@ class Installation:
 
     def wake(self, sources: Iterable[Source]) -> None:
         """See `Publisher`."""
-        raise NotImplementedError
+        self.woken += sources
 
     async def _rules(self) -> Sequence[WatchedRule]:
         if isinstance(self.rules, Exception):
@@ -258,3 +259,11 @@ async def test_who_publishes_is_handed_what_a_commit_posted() -> None:
     assert installation.failures("batch") == 1
     commit(Written(1, 0, 0, posted=posted))
     assert installation.handed == posted
+    assert installation.woken == []
+
+
+async def test_what_another_stored_is_looked_for_in_the_outbox() -> None:
+    """It was posted there, and handed to nobody here."""
+    installation = Installation()
+    installation.forwarding.overtaken([SOURCE])
+    assert installation.woken == [SOURCE]

@@ -58,13 +58,13 @@ class Installation:
             for lane, rows in self.rows.items()
             if lane.source in set(sources) and lane.partition < partitions and rows
         }
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # a database answers later, and others have their turn
         self._fail("read")
         return found
 
     async def published(self, parcels: Sequence[Parcel]) -> None:
         """See `Outbox`."""
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # as above
         self._fail("delete")
         for parcel in parcels:
             with suppress(ValueError):
@@ -106,6 +106,7 @@ class Installation:
         self.log[parcel.lane.partition].append(parcel)
         late = parcel.lane in self.slow
         self.slow.discard(parcel.lane)
+        # The broker's answer: soon, or after the publisher's patience.
         return asyncio.create_task(asyncio.sleep(0.008 if late else 0))
 
     def commit(self, source: Source, *, ours: bool = True) -> None:
@@ -137,7 +138,7 @@ class Installation:
         try:
             yield
             while any(self.rows.values()):  # noqa: ASYNC110 # nobody tells when the outbox is empty
-                await asyncio.sleep(0.001)
+                await asyncio.sleep(0.001)  # as there is no event to wait for
         finally:
             task.cancel()
             await asyncio.wait([task])
@@ -206,6 +207,22 @@ async def test_a_lane_that_is_left_behind_keeps_its_order() -> None:
     assert installation.heard() == installation.committed
 
 
+async def test_what_was_under_way_when_it_was_stopped_is_published_by_the_flush() -> None:
+    """A stop cancels the publisher, and flushes then: nothing is left for the next process."""
+    installation = Installation()
+    await caught_up(installation)
+    installation.slow.add(Lane(SOURCES[0], 0))
+    task = asyncio.create_task(installation.publisher.run())
+    installation.commit(SOURCES[0])
+    while not installation.log[0]:  # noqa: ASYNC110 # nobody tells that something is on its way
+        await asyncio.sleep(0)  # as there is no event to wait for
+    task.cancel()
+    await asyncio.wait([task])
+    await installation.publisher.flush()
+    assert not any(installation.rows.values())
+    assert installation.heard() == installation.committed
+
+
 @settings(max_examples=60)
 @given(
     st.lists(
@@ -242,11 +259,15 @@ def test_a_reader_hears_all_of_it_in_order(steps: list[tuple[str, Source, int]])
                     case "forgetful":
                         installation.count = PARTITIONS - installation.count
                     case "a while":
-                        await asyncio.sleep(0.002 * turns)
+                        await asyncio.sleep(
+                            0.002 * turns
+                        )  # drawn: sweeps and slow answers lie in it
                     case _:
                         installation.failing.add(what)
                 for _ in range(turns):
-                    await asyncio.sleep(0)
+                    await asyncio.sleep(
+                        0
+                    )  # drawn: how far the publisher comes before the next step
             installation.count = PARTITIONS
         assert installation.heard() == {k: v for k, v in installation.committed.items() if v}
 

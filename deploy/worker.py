@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -54,6 +54,8 @@ _FOLLOW_EVERY = 5.0
 """Seconds until a document of notifications that was applied is heeded."""
 _FINISH_WITHIN = timedelta(seconds=4)
 """For steps in hand at a stop; what takes longer is cancelled and done again by the next worker."""
+_LEAVE_WITHIN = _FINISH_WITHIN.total_seconds() + 2
+"""Seconds from a stop to the end, also when Temporal doesn't hear of the steps."""
 _PAUSE = 2.0
 
 _log = logging.getLogger(__name__)
@@ -154,37 +156,38 @@ class WorkerProcess:
                 ),
             ),
         ]
-        async with (
-            Worker(
-                client,
-                task_queue=queue,
-                workflows=[
-                    PostTestWorkflow,
-                    SettleRunWorkflow,
-                    MaintenanceWorkflow,
-                    RemediationWorkflow,
-                ],
-                activities=[
-                    *steps.all,
-                    *settling.all,
-                    *remediation.all,
-                    *MaintenanceActivities(maintenance, self._metrics).all,
-                ],
-                max_concurrent_activities=_ACTIVITIES,
-                graceful_shutdown_timeout=_FINISH_WITHIN,
-            ),
-            Worker(
-                client,
-                task_queue=queue + _NOTIFY,
-                workflows=[NotifyWorkflow],
-                activities=NotifyActivities(stores.notifications, delivery, self._metrics).all,
-                max_concurrent_activities=_NOTICES,
-                graceful_shutdown_timeout=_FINISH_WITHIN,
-            ),
-        ):
-            await asyncio.gather(
-                *(loop.run() for loop in self._loops), notifier.follow(_FOLLOW_EVERY)
-            )
+        worker = Worker(
+            client,
+            task_queue=queue,
+            workflows=[
+                PostTestWorkflow,
+                SettleRunWorkflow,
+                MaintenanceWorkflow,
+                RemediationWorkflow,
+            ],
+            activities=[
+                *steps.all,
+                *settling.all,
+                *remediation.all,
+                *MaintenanceActivities(maintenance, self._metrics).all,
+            ],
+            max_concurrent_activities=_ACTIVITIES,
+            graceful_shutdown_timeout=_FINISH_WITHIN,
+        )
+        notices = Worker(
+            client,
+            task_queue=queue + _NOTIFY,
+            workflows=[NotifyWorkflow],
+            activities=NotifyActivities(stores.notifications, delivery, self._metrics).all,
+            max_concurrent_activities=_NOTICES,
+            graceful_shutdown_timeout=_FINISH_WITHIN,
+        )
+        await _together(
+            worker.run(),
+            notices.run(),
+            *(loop.run() for loop in self._loops),
+            notifier.follow(_FOLLOW_EVERY),
+        )
 
     async def _connect_database(self, role: Role, max_size: int) -> "asyncpg.Pool[asyncpg.Record]":
         return await _persist(
@@ -198,6 +201,24 @@ class WorkerProcess:
         return await Client.connect(
             self._endpoints.temporal, namespace=self._settings.temporal_namespace
         )
+
+
+async def _together(*parts: Coroutine[None, None, None]) -> None:
+    """Run all until one fails or this is cancelled; then stop all, and leave behind what does not stop in time.
+
+    The SDK repeats what it cannot tell Temporal for up to a minute, and its workers don't end before.
+    """
+    tasks = [asyncio.create_task(part) for part in parts]
+    try:
+        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in ended:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        _, late = await asyncio.wait(tasks, timeout=_LEAVE_WITHIN)
+        if late:
+            _log.warning("Left while Temporal was away: other workers do the steps in hand again.")
 
 
 async def _persist(what: str, connect: Callable[[], Awaitable[_T]]) -> _T:

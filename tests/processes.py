@@ -13,6 +13,8 @@ from pathlib import Path
 import aiohttp
 
 STARTS_WITHIN = 60.0
+STOPS_WITHIN = 30.0
+"""What Kubernetes gives a container by default; whoever needs longer is killed."""
 
 
 class Headrace:
@@ -40,7 +42,7 @@ class Headrace:
         self.process.kill()
         self.process.wait()
 
-    async def stop(self, within: float = 10.0) -> int:
+    async def stop(self, within: float = STOPS_WITHIN) -> int:
         """SIGTERM; the exit code. Raises TimeoutExpired when it takes longer."""
         self.process.terminate()
         return await asyncio.to_thread(self.process.wait, within)

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import signal
 import sys
+from asyncio.subprocess import DEVNULL
 from collections.abc import Iterable
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -193,6 +195,24 @@ async def test_a_worker_waits_for_what_is_away(bench: Bench, postgres: str, tmp_
             await reached(bench, other.execution, "finished")
         # Temporal is away again, this time under a running worker.
         assert await worker.stop() == 0
+
+
+async def test_a_worker_stops_though_temporal_hangs(bench: Bench, tmp_path: Path) -> None:
+    """The SDK alone would take 45 s, longer than supervisors wait before they kill."""
+    port = free_port()
+    env = bench.env(HEADRACE_TEMPORAL=f"127.0.0.1:{port}", HEADRACE_CONSUMER_GROUP=GROUP)
+    binary = Path(sys.executable).with_name("temporal")
+    argv = [str(binary), "server", "start-dev", "--headless", "--port", str(port)]
+    with headrace("worker", env=env, log=tmp_path / "log") as worker:
+        server = await asyncio.create_subprocess_exec(*argv, stdout=DEVNULL, stderr=DEVNULL)
+        try:
+            await worker.ready()
+            server.send_signal(signal.SIGSTOP)
+            assert await worker.stop() == 0
+        finally:
+            server.kill()
+            await server.wait()
+    assert "Left while Temporal was away" in worker.log.read_text()
 
 
 async def test_a_worker_that_waits_stops_as_well(bench: Bench, tmp_path: Path) -> None:

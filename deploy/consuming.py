@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import uvloop
 from prometheus_client import CollectorRegistry
 
+from deploy.allocator import keep_freed_memory
 from deploy.probes import serve_probes
 from deploy.signals import until_stopped
 
@@ -38,6 +39,7 @@ def run_consumer(host: str, port: int, start: Start) -> None:
     # Each of their services says when it starts and stops: fifty lines that tell an operator nothing.
     for chatty in ("faust", "mode", "aiokafka"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    keep_freed_memory()
     try:
         uvloop.run(_serve(host, port, start))
     except BaseExceptionGroup as group:

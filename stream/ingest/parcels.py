@@ -23,6 +23,7 @@ PART_BYTES = 2 << 20
 _ROW_BYTES, _CLASS_BYTES, _VALUE_BYTES = 80, 12, 8
 _PLACE_BITS = 32
 """Lane and watch in one number."""
+_NEVER = np.iinfo(np.int64).min
 _NO_ROWS = reduced(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
 
 
@@ -123,8 +124,11 @@ def _joined(parts: Sequence[_Samples]) -> _Samples:
 
 def _newest(every: _Samples, sources: int, now: int) -> list[int | None]:
     """Of each source the newest time, None where it has no sample."""
-    times = [every.ts[every.source == position] for position in range(sources)]
-    return [min(int(ts.max()), now) if len(ts) else None for ts in times]
+    found = np.full(sources, _NEVER)
+    if len(every.ts):
+        starts = starts_of(every.source)
+        np.maximum.at(found, every.source[starts], np.maximum.reduceat(every.ts, starts))
+    return [None if ts == _NEVER else min(ts, now) for ts in found.tolist()]
 
 
 def _watched(every: _Samples, known: Known) -> WatchedRows:

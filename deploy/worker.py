@@ -218,7 +218,9 @@ async def _together(*parts: Coroutine[None, None, None]) -> None:
             task.cancel()
         _, late = await asyncio.wait(tasks, timeout=_LEAVE_WITHIN)
         if late:
-            _log.warning("Left while Temporal was away: other workers do the steps in hand again.")
+            _log.warning(
+                "Left before Temporal heard of the steps in hand: other workers do them again."
+            )
 
 
 async def _persist(what: str, connect: Callable[[], Awaitable[_T]]) -> _T:

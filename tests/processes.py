@@ -13,8 +13,6 @@ from pathlib import Path
 import aiohttp
 
 STARTS_WITHIN = 60.0
-STOPS_WITHIN = 30.0
-"""What Kubernetes gives a container by default; whoever needs longer is killed."""
 
 
 class Headrace:
@@ -42,7 +40,7 @@ class Headrace:
         self.process.kill()
         self.process.wait()
 
-    async def stop(self, within: float = STOPS_WITHIN) -> int:
+    async def stop(self, within: float = 10.0) -> int:
         """SIGTERM; the exit code. Raises TimeoutExpired when it takes longer."""
         self.process.terminate()
         return await asyncio.to_thread(self.process.wait, within)

@@ -134,28 +134,32 @@ class Pipeline:
             if writing is not None and writing.done():
                 writing.result()
                 writing = None
-            if not self._queue.empty():
-                # At once: a turn of the loop for each chunk held up those who fetch, by a third in all.
-                arrived, delivered = self._queue.get_nowait()
-            else:
-                wait = None if writing or not work else max(0, complete - clock())
-                more = asyncio.ensure_future(self._queue.get())
-                try:
-                    await asyncio.wait(
-                        {more, writing or more}, timeout=wait, return_when=asyncio.FIRST_COMPLETED
-                    )
-                finally:
-                    more.cancel()
-                if more.done():
-                    arrived, delivered = more.result()
-                elif writing:
-                    continue
-                else:
-                    break
-            complete = min(complete, arrived + self._policy.linger)
-            work.append(delivered)
-            size += delivered.size
+            found = await self._next(writing, complete - clock() if work else None)
+            if found is not None:
+                arrived, delivered = found
+                complete = min(complete, arrived + self._policy.linger)
+                work.append(delivered)
+                size += delivered.size
+            elif not writing:
+                break
         return work
+
+    async def _next(
+        self, writing: asyncio.Task[None] | None, wait: float | None
+    ) -> tuple[float, Delivered] | None:
+        """The next chunk; None when the writing ends before one comes or, without it, the time does."""
+        if not self._queue.empty():
+            # At once: a turn of the loop for each chunk held up those who fetch, by a third in all.
+            return self._queue.get_nowait()
+        more = asyncio.ensure_future(self._queue.get())
+        timeout = None if writing or wait is None else max(0.0, wait)
+        try:
+            await asyncio.wait(
+                {more, writing or more}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            more.cancel()
+        return more.result() if more.done() else None
 
     async def _finish(self, work: Sequence[Delivered], batch: Batch) -> None:
         started = monotonic()

@@ -204,7 +204,7 @@ async def test_a_stop_is_prompt_while_broker_and_database_are_away(tmp_path: Pat
             await bench.stored_at_least(1)
             await asyncio.to_thread(server.hold, "postgres")
             broker.freeze()
-            assert await process.stop() == 0
+            assert await process.stop(within=10.0) == 0
         broker.thaw()
         await asyncio.to_thread(server.release, "postgres")
         with headrace("ingest", env=bench.env(), log=tmp_path / "log"):

@@ -60,4 +60,4 @@ async def test_a_broker_that_dies_in_the_middle(database: str, tmp_path: Path) -
             assert stored(records) == written(lines)
             assert [one.sent[0].points for one in finished] == [len(points)]
             broker.kill()
-            assert await process.stop() == 0
+            assert await process.stop(within=15) == 0

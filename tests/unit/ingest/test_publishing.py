@@ -259,15 +259,11 @@ def test_a_reader_hears_all_of_it_in_order(steps: list[tuple[str, Source, int]])
                     case "forgetful":
                         installation.count = PARTITIONS - installation.count
                     case "a while":
-                        await asyncio.sleep(
-                            0.002 * turns
-                        )  # drawn: sweeps and slow answers lie in it
+                        await asyncio.sleep(0.002 * turns)  # drawn: sweeps lie in it
                     case _:
                         installation.failing.add(what)
                 for _ in range(turns):
-                    await asyncio.sleep(
-                        0
-                    )  # drawn: how far the publisher comes before the next step
+                    await asyncio.sleep(0)  # drawn: how far the publisher comes meanwhile
             installation.count = PARTITIONS
         assert installation.heard() == {k: v for k, v in installation.committed.items() if v}
 

@@ -12,6 +12,7 @@
           aggregates, percentiles, rates, sketches                  partial figures, and how they merge
         series, matchers, pages, samples                            which series; rows of them
         filling, downsample, provenance, summaries                  what becomes of figures in an answer
+          columns        figures over time as arrays, as the database sends them
           database       one transaction a request, in one tenant
             sql/*.sql    every query, on *_tenant views only
 

@@ -1,11 +1,14 @@
 """Reads count, sum, least and greatest along a route: partial figures of each piece, merged exactly."""
 
-from collections.abc import Callable
-from datetime import datetime, timedelta
-from operator import attrgetter
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
 
-from query import routing
+import numpy as np
+
+from query import columns, routing
+from query.columns import Floats, Integers
 from query.database import Reading, Rows
 from query.parameters import TimeRange
 from query.problems import bad_parameter
@@ -20,65 +23,78 @@ _MINUTE = timedelta(minutes=1)
 _SHORT = timedelta(hours=2)
 """Range whose samples are counted by the minute: an hour at either end would be more than the rest."""
 
-Points = list[list[tuple[datetime, int, float]]]
-"""Begin, count and value of each bucket that has one, ascending, by the number of the group."""
+_PARTS = {"avg": ["sum"], "sum": ["sum"], "min": ["min"], "max": ["max"], "count": []}
+"""What each figure is made of, besides the count."""
 
 
-class Numbers(NamedTuple):
-    """What became of the numbers of a bucket that begins at `at`. They merge; their averages would not.
+@dataclass(frozen=True)
+class Numbers:
+    """What became of the numbers of each bucket that has any: columns, ascending by time.
 
-    A tuple: of the hundreds in an answer each is made in a quarter of the time.
+    They merge; averages would not. What was not asked for is empty.
     """
 
-    at: datetime
-    n: int
-    sum: float
-    min: float
-    max: float
+    at: Integers
+    """Where the bucket begins, in microseconds since the epoch."""
+    n: Integers
+    sum: Floats
+    min: Floats
+    max: Floats
 
-    def merged(self, other: "Numbers") -> "Numbers":
-        """The numbers of both, of the same bucket."""
-        return Numbers(
-            self.at,
-            self.n + other.n,
-            self.sum + other.sum,
-            min(self.min, other.min),
-            max(self.max, other.max),
-        )
+    @classmethod
+    def of(cls, row: Any) -> "Numbers":
+        """Those of a group, as the database sends them."""
+        parts = (columns.floats(row[name] or b"") for name in ("sum", "min", "max"))
+        return cls(columns.times(row["at"]), columns.integers(row["n"]), *parts)
+
+    def figure(self, name: str) -> Floats:
+        """One of count, avg, min, max and sum."""
+        if name == "avg":
+            return self.sum / self.n
+        if name == "count":
+            return self.n.astype(np.float64)
+        found: Floats = getattr(self, name)
+        return found
 
 
-def figure(name: str) -> Callable[[Numbers], float]:
-    """What gives one of count, avg, min, max and sum."""
-    if name == "avg":
-        return lambda one: one.sum / one.n
-    return attrgetter("n" if name == "count" else name)
+_NO_COUNTS, _NO_FIGURES = np.empty(0, np.int64), np.empty(0)
+_NONE = Numbers(_NO_COUNTS, _NO_COUNTS, _NO_FIGURES, _NO_FIGURES, _NO_FIGURES)
 
 
-async def numbers(reading: Reading, selection: Selection, route: Route) -> list[list[Numbers]]:
-    """Numbers of each bucket that has any, ascending, by group.
+def parts_of(figures: Sequence[str]) -> list[str]:
+    """What to ask `numbers` for."""
+    return sorted({part for name in figures for part in _PARTS[name]})
+
+
+async def numbers(
+    reading: Reading, selection: Selection, route: Route, parts: Sequence[str]
+) -> list[Numbers]:
+    """Numbers of each group; of sum, min and max those that are asked for.
 
     Raises a validation error when that would read too much.
     """
     found: list[list[Numbers]] = [[] for _ in selection.labels]
     for piece in route.pieces:
         await check_raw(reading, selection, piece)
-        rows = await piece_rows(reading, "numbers", selection, route, piece)
-        # Pieces follow each other: they can share a bucket only where one ends and the next begins.
-        ends = [buckets.pop() if buckets else None for buckets in found]
-        for at, group, n, total, least, greatest in rows:
-            one = Numbers(at, n, total, least, greatest)
-            end = ends[group]
-            if end is not None:
-                ends[group] = None
-                if end.at == at:
-                    one = end.merged(one)
-                else:
-                    found[group].append(end)
-            found[group].append(one)
-        for buckets, end in zip(found, ends, strict=True):
-            if end is not None:
-                buckets.append(end)
-    return found
+        for row in await piece_rows(reading, "numbers", selection, route, piece, list(parts)):
+            found[row["grp"]].append(Numbers.of(row))
+    return [_merged(some) for some in found]
+
+
+def _merged(pieces: Sequence[Numbers]) -> Numbers:
+    """Those of pieces that follow each other: where one ends the next may begin in the same bucket."""
+    if len(pieces) <= 1:
+        return pieces[0] if pieces else _NONE
+    at, n, *parts = (
+        np.concatenate([getattr(piece, name) for piece in pieces])
+        for name in ("at", "n", "sum", "min", "max")
+    )
+    first = np.flatnonzero(np.diff(at, prepend=at[0] - 1))
+    merged = (
+        how.reduceat(part, first) if len(part) else part
+        for how, part in zip((np.add, np.minimum, np.maximum), parts, strict=True)
+    )
+    return Numbers(at[first], np.add.reduceat(n, first), *merged)
 
 
 async def count_raw(reading: Reading, selection: Selection, asked: TimeRange) -> int:
@@ -88,8 +104,8 @@ async def count_raw(reading: Reading, selection: Selection, asked: TimeRange) ->
     """
     level: Resolution = "1m" if asked.end - asked.start <= _SHORT else "1h"
     piece = Piece(level, routing.floor(asked.start, level), routing.ceiling(asked.end, level))
-    found = await numbers(reading, selection, routing.whole(piece))
-    return sum(one.n for buckets in found for one in buckets)
+    found = await numbers(reading, selection, routing.whole(piece), ())
+    return sum(int(one.n.sum()) for one in found)
 
 
 async def check_raw(reading: Reading, selection: Selection, piece: Piece) -> None:
@@ -104,7 +120,7 @@ async def check_raw(reading: Reading, selection: Selection, piece: Piece) -> Non
 async def piece_rows(
     reading: Reading, query: str, selection: Selection, route: Route, piece: Piece, *more: object
 ) -> Rows:
-    """Rows of a query of the piece's source, `at` and `grp` telling bucket and group.
+    """Rows of a query of the piece's source, as buckets.sql describes them.
 
     Raises a validation error when it would read too many buckets of a rollup.
     """

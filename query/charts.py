@@ -7,9 +7,9 @@ from query.chart_answers import (
     Aggregate,
     Aggregates,
     BucketedSeries,
-    Group,
     aggregates_table,
-    point_of,
+    groups_json,
+    points_json,
     points_table,
 )
 from query.credentials import Tenant
@@ -98,27 +98,25 @@ async def bucketed(
         check_points(len(selection.labels), asked, bucket)
         found = await figures.series(reading, selection, question, figure)
     width = found.route.bucket or bucket
-    filled = [fill_gaps(values, found.route.asked, width, fill) for values in found.values]
-    groups = [
-        (labels, thin(points, max_points) if max_points else points)
-        for labels, points in zip(selection.labels, filled, strict=True)
-    ]
-    # Made of our own figures: to check a thousand points again takes longer than to write them.
+    filled = [fill_gaps(points, found.route.asked, width, fill) for points in found.values]
+    if max_points:
+        filled = [points.take(thin(points.value, max_points)) for points in filled]
+    groups = list(zip(selection.labels, filled, strict=True))
+    # Made of our own figures: to check them again takes longer than to write them.
     answer = BucketedSeries.model_construct(
         **described(name, defined),
         **sourced(found.route, exact=found.exact),
         bucket_seconds=width.total_seconds(),
         agg=figure,
-        points=[] if by else [point_of(one) for _, points in groups for one in points],
-        groups=[
-            Group(labels=labels, points=[point_of(one) for one in points])
-            for labels, points in groups
-        ]
-        if by
-        else [],
+        points=[],
+        groups=[],
     )
     return accepted.respond(
-        answer, rows="groups" if by else "points", table=lambda: points_table(groups), etag=etag
+        answer,
+        rows="groups" if by else "points",
+        json=lambda: groups_json(groups) if by else points_json(groups[0][1]),
+        table=lambda: points_table(groups),
+        etag=etag,
     )
 
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
 from query import aggregates, percentiles, routing
-from query.aggregates import Points
+from query.columns import Points
 from query.database import Reading
 from query.parameters import Figure, TimeRange
 from query.percentiles import PERCENTILES, Percentiles
@@ -72,8 +72,8 @@ class Question:
 
 async def series(
     reading: Reading, selection: Selection, question: Question, aggregation: Aggregation
-) -> Found[Points]:
-    """Begin, count and value of each bucket that has one, by group.
+) -> Found[list[Points]]:
+    """The figure of each bucket that has one, by group.
 
     Raises a validation error when that would read too much.
     """
@@ -81,13 +81,11 @@ async def series(
         return await _rates(reading, selection, question)
     if aggregation in PERCENTILES:
         some = await quantiles(reading, selection, question, [PERCENTILES[aggregation]])
-        values = [[(at, n, one) for at, n, (one,) in buckets] for buckets in some.values]
-        return Found(values, some.route, some.exact)
+        return Found([one.points() for one in some.values], some.route, some.exact)
     route = question.route(aggregation)
-    found = await aggregates.numbers(reading, selection, route)
-    value = aggregates.figure(aggregation)
-    points = [[(one.at, one.n, value(one)) for one in buckets] for buckets in found]
-    return Found(points, route)
+    parts = aggregates.parts_of([aggregation])
+    found = await aggregates.numbers(reading, selection, route, parts)
+    return Found([Points(one.at, one.n, one.figure(aggregation)) for one in found], route)
 
 
 async def whole(
@@ -102,23 +100,24 @@ async def whole(
     plain = [one for one in wanted if one not in shares]
     route = question.route(plain[0]) if plain else None
     if route:
-        numbers = await aggregates.numbers(reading, selection, route)
-        for figures, buckets in zip(values, numbers, strict=True):
-            figures |= {name: aggregates.figure(name)(one) for one in buckets for name in plain}
+        parts = aggregates.parts_of(plain)
+        numbers = await aggregates.numbers(reading, selection, route, parts)
+        for figures, one in zip(values, numbers, strict=True):
+            if len(one.at):
+                figures |= {name: one.figure(name).item() for name in plain}
     if not shares:
         return Whole(values, route, None)
     found = await quantiles(reading, selection, question, list(shares.values()))
-    for figures, quantile in zip(values, found.values, strict=True):
-        figures |= {
-            name: one for _, _, some in quantile for name, one in zip(shares, some, strict=True)
-        }
+    for figures, some in zip(values, found.values, strict=True):
+        if len(some.at):
+            figures |= dict(zip(shares, some.values[0].tolist(), strict=True))
     return Whole(values, route, found.route, found.exact)
 
 
 async def quantiles(
     reading: Reading, selection: Selection, question: Question, shares: Sequence[float]
-) -> Found[Percentiles]:
-    """Percentiles of each bucket and group: exact, or from sketches, or of the samples that are left.
+) -> Found[list[Percentiles]]:
+    """Percentiles of each group: exact, or from sketches, or of the samples that are left.
 
     Raises a validation error when that would read too much.
     """
@@ -134,7 +133,7 @@ async def quantiles(
     return Found(found, route, exact=question.is_kept)
 
 
-async def _rates(reading: Reading, selection: Selection, question: Question) -> Found[Points]:
+async def _rates(reading: Reading, selection: Selection, question: Question) -> Found[list[Points]]:
     asked, bucket = question.asked, question.bucket
     estimated = routing.estimates(asked, bucket, question.kept)
     reason = routing.gone("raw", estimated.level, question.kept)

@@ -2,10 +2,15 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
-from query import routing, sketches
+import numpy as np
+
+from query import columns, routing, sketches
 from query.aggregates import check_raw, piece_rows, too_many
+from query.columns import Floats, Integers, Points, micros
 from query.database import Reading
 from query.routing import Piece, Route
 from query.series import Selection
@@ -18,30 +23,49 @@ MOST_SKETCHES = 100_000
 
 _AT_ONCE = 5_000
 """Sketches that are held at a time: some ten megabytes."""
-Percentiles = list[list[tuple[datetime, int, list[float]]]]
-"""Begin, count, and the percentiles as they were asked for, of each bucket, ascending, by group."""
+
+
+@dataclass(frozen=True)
+class Percentiles:
+    """Of each bucket that has a number: columns, ascending by time; `values` has a line a bucket."""
+
+    at: Integers
+    n: Integers
+    values: Floats
+    """As they were asked for."""
+
+    def points(self) -> Points:
+        """The first of them."""
+        return Points(self.at, self.n, self.values[:, 0])
 
 
 async def from_raw(
     reading: Reading, selection: Selection, route: Route, shares: Sequence[float]
-) -> Percentiles:
-    """Percentiles of each bucket and group, exact.
+) -> list[Percentiles]:
+    """Percentiles of each group, exact.
 
     Raises a validation error when that would read too much.
     """
     (piece,) = route.pieces
     await check_raw(reading, selection, piece)
     rows = await piece_rows(reading, "percentiles", selection, route, piece, list(shares))
-    found: Percentiles = [[] for _ in selection.labels]
-    for at, group, n, values in rows:
-        found[group].append((at, n, values))
-    return found
+    by_group: list[list[Any]] = [[] for _ in selection.labels]
+    for row in rows:
+        by_group[row["grp"]].append(row)
+    return [
+        Percentiles(
+            np.array([micros(row["at"]) for row in some], np.int64),
+            np.array([row["n"] for row in some], np.int64),
+            np.array([row["percentiles"] for row in some], np.float64).reshape(-1, len(shares)),
+        )
+        for some in by_group
+    ]
 
 
 async def from_sketches(
     reading: Reading, selection: Selection, route: Route, shares: Sequence[float]
-) -> Percentiles | None:
-    """Percentiles of each bucket and group; None when the sketches don't have the samples yet.
+) -> list[Percentiles] | None:
+    """Percentiles of each group; None when the sketches don't have the samples yet.
 
     Raises a validation error when that would read too much.
     """
@@ -51,35 +75,63 @@ async def from_sketches(
         raise too_many("start", f"{hours * len(selection.ids)} sketches (at most {MOST_SKETCHES})")
     for piece in route.pieces:
         await check_raw(reading, selection, piece)
-    places: dict[tuple[datetime, int], int] = {}
+    places = _Places.of(route)
     found = sketches.NONE
-    at: list[int] = []
-    classes: list[bytes] = []
     oldest = core.end
     for piece in _slices(route, max(1, _AT_ONCE // max(1, len(selection.ids)))):
-        rows = await piece_rows(reading, "classes", selection, route, piece)
-        at += [places.setdefault((row["at"], row["grp"]), len(places)) for row in rows]
-        classes += [row["classes"] for row in rows]
-        if len(classes) >= _AT_ONCE:
-            # In a thread: thousands of them take longer than other requests should wait.
-            found = await asyncio.to_thread(_merged, found, at, classes)
-            at, classes = [], []
-        if piece.level == core.level:
-            oldest = min([oldest, *(row["oldest"] for row in rows)])
-    found = _merged(found, at, classes)
+        for row in await piece_rows(reading, "classes", selection, route, piece):
+            if row["at"] is None:
+                continue
+            sizes = columns.small_integers(row["sizes"])
+            at = places.of_buckets(columns.times(row["at"]), columns.small_integers(row["grp"]))
+            if len(sizes) >= _AT_ONCE // 2:
+                # In a thread: thousands of them take longer than other requests should wait.
+                found = await asyncio.to_thread(_merged, found, at, sizes, row["classes"])
+            else:
+                found = _merged(found, at, sizes, row["classes"])
+            if piece.level == core.level:
+                oldest = min(oldest, row["oldest"])
     # Of the past, sketches are made from the newest day back: what is not made yet is older than all.
     if selection.ids and core.start < oldest:
         undone = await reading.rows("is_rolled", selection.ids, core.start, oldest, selection.name)
         if undone[0]["is_rolled"]:
             return None
-    by_group: Percentiles = [[] for _ in selection.labels]
-    for (begin, group), n, values in zip(places, *found.percentiles(shares), strict=True):
-        by_group[group].append((begin, n, values))
-    return by_group
+    return places.by_group(found, shares, len(selection.labels))
 
 
-def _merged(found: Sketches, places: Sequence[int], classes: Sequence[bytes]) -> Sketches:
-    return found.merged(sketches.decode(places, classes))
+@dataclass(frozen=True)
+class _Places:
+    """Numbers of the buckets of a route by group, as sketches are told apart by."""
+
+    first: int
+    """Where the first bucket begins, in microseconds since the epoch."""
+    width: int
+    count: int
+
+    @classmethod
+    def of(cls, route: Route) -> "_Places":
+        width, begin = (micros(one) for one in route.grid)
+        start, end = (micros(moment) for moment in (route.pieces[0].start, route.pieces[-1].end))
+        first = begin + (start - begin) // width * width
+        return cls(first, width, -((first - end) // width))
+
+    def of_buckets(self, at: Integers, groups: Integers) -> Integers:
+        return groups * self.count + (at - self.first) // self.width
+
+    def by_group(self, found: Sketches, shares: Sequence[float], groups: int) -> list[Percentiles]:
+        n, values = found.percentiles(shares)
+        group, number = np.divmod(found.places, self.count)
+        at, counts = self.first + number * self.width, np.array(n, np.int64)
+        every = np.array(values, np.float64).reshape(-1, len(shares))
+        ends = np.searchsorted(group, np.arange(groups + 1))
+        return [
+            Percentiles(at[begin:end], counts[begin:end], every[begin:end])
+            for begin, end in pairwise(ends.tolist())
+        ]
+
+
+def _merged(found: Sketches, places: Integers, sizes: Integers, classes: bytes) -> Sketches:
+    return found.merged(sketches.divided(places, sizes, classes))
 
 
 def _slices(route: Route, hours: int) -> Iterator[Piece]:

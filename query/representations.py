@@ -11,10 +11,10 @@ What the answer says beside its rows (`source`, `next_cursor`, …) is in the he
 and, in Arrow, in the metadata of the schema, under the key `headrace`: a JSON object in both.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
+from json import dumps
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -76,22 +76,27 @@ class Accept:
         *,
         rows: str,
         table: Callable[[], pa.Table],
+        json: Callable[[], bytes] | None = None,
         etag: ETag | None = None,
     ) -> Response:
         """The response.
 
         `rows` names the field of `answer` that the JSON form has the rows in; `table` makes the same
         rows as columns, and is called only when they are wanted. Columns may be numbers, booleans,
-        strings, `TIME` and `LABELS`. `etag` is of `freshness.etag`.
+        strings, `TIME` and `LABELS`. `json` writes the field where it is not in `answer`: rows by the
+        hundred are faster written from columns. `etag` is of `freshness.etag`.
 
         Raises:
             NotModified: the client has this answer.
         """
         headers = {}
-        if self.media_type == JSON:
+        if self.media_type == JSON and json is None:
             body = answer.model_dump_json().encode()
+        elif self.media_type == JSON and json is not None:
+            beside = answer.model_dump_json(exclude={rows}).encode()
+            body = b'%b,"%b":%b}' % (beside[:-1], rows.encode(), json())
         else:
-            facts = json.dumps(answer.model_dump(mode="json", exclude={rows}), ensure_ascii=True)
+            facts = dumps(answer.model_dump(mode="json", exclude={rows}), ensure_ascii=True)
             # All but ASCII is escaped: whatever a name holds, it can't split a header.
             headers[FACTS] = facts
             body = _csv(table()) if self.media_type == CSV else _arrow(table(), {"headrace": facts})

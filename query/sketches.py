@@ -7,10 +7,11 @@ at most 1 % off. Counts of the same class add up, in whatever order, which is al
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from query.columns import Integers
 
 RELATIVE_ERROR = 0.01
 
@@ -24,8 +25,6 @@ _ZERO = 1 << 17
 _DENSE = 8
 """Cells of a table for each class that is put into it, at most."""
 
-Integers: TypeAlias = NDArray[np.int64]
-
 
 @dataclass(frozen=True)
 class Sketches:
@@ -36,6 +35,11 @@ class Sketches:
 
     cells: Integers
     counts: Integers
+
+    @property
+    def places(self) -> Integers:
+        """Those that have a sketch, ascending."""
+        return np.unique(self.cells // (2 * _ZERO))
 
     def merged(self, other: "Sketches") -> "Sketches":
         """Those of both; where they have the same place, the sketch of both."""
@@ -76,10 +80,16 @@ NONE = Sketches(np.empty(0, np.int64), np.empty(0, np.int64))
 
 def decode(places: Sequence[int], classes: Sequence[bytes]) -> Sketches:
     """The sketches that these classes make, in any order; a place and a key may come more than once."""
-    found = np.frombuffer(b"".join(classes), _CLASS)
-    sizes = np.fromiter(map(len, classes), np.int64, len(classes)) // _CLASS.itemsize
+    sizes = np.fromiter(map(len, classes), np.int64, len(classes))
+    return divided(np.array(places, np.int64), sizes, b"".join(classes))
+
+
+def divided(places: Integers, sizes: Integers, classes: bytes) -> Sketches:
+    """As `decode`, the classes in one: so many bytes are of each place."""
+    found = np.frombuffer(classes, _CLASS)
+    sizes = sizes // _CLASS.itemsize
     keys, counts = found["key"].astype(np.int64), found["n"].astype(np.int64)
-    distinct, numbers = np.unique(np.array(places, np.int64), return_inverse=True)
+    distinct, numbers = np.unique(places, return_inverse=True)
     lowest = keys.min(initial=_ZERO)
     width = int(keys.max(initial=lowest) - lowest) + 1
     if distinct.size * width <= _DENSE * keys.size:
@@ -89,7 +99,7 @@ def decode(places: Sequence[int], classes: Sequence[bytes]) -> Sketches:
         at = np.flatnonzero(table)
         cells = distinct[at // width] * (2 * _ZERO) + _ZERO + lowest + at % width
         return Sketches(cells, table[at].astype(np.int64))
-    return _of(np.repeat(np.array(places, np.int64), sizes) * (2 * _ZERO) + _ZERO + keys, counts)
+    return _of(np.repeat(places, sizes) * (2 * _ZERO) + _ZERO + keys, counts)
 
 
 def _of(cells: Integers, counts: Integers) -> Sketches:

@@ -101,8 +101,8 @@ async def load_series(
     columns = _columns(shown, found.places)
     points = [_point(shown, columns, one) for one in found.places]
     if max_points and columns:
-        sizes = [(p["timestamp"], at, p["values"][columns[0]]) for at, p in enumerate(points)]
-        points = [points[at] for _, at, _ in thin(sizes, max_points)]
+        kept = thin([point["values"][columns[0]] for point in points], max_points)
+        points = [points[at] for at in kept.tolist()]
     # Made of our own figures: to check hundreds of points again takes longer than to write them.
     answer = LoadSeries.model_construct(
         **of_runs(runs),

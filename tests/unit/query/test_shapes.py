@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from math import isfinite
+from math import isfinite, isnan
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from query import sketches
+from query.columns import Points, micros
 from query.downsample import thin
 from query.filling import Filling, fill
 from query.parameters import TimeRange
@@ -69,18 +70,16 @@ VALUES = st.one_of(st.none(), st.floats(-1e6, 1e6), st.sampled_from([float("inf"
 @given(st.lists(VALUES, max_size=300), st.integers(8, 100))
 def test_thinning_keeps_ends_and_extremes(values: list[float | None], most: int) -> None:
     """The first, the last, the least and the greatest survive, in order, and few enough are left."""
-    points = [(BEGIN + at * MINUTE, 1, value) for at, value in enumerate(values)]
-    thinned = thin(points, most)
-    assert len(thinned) <= most
-    assert thinned == sorted(set(thinned) & set(points))
-    if len(points) <= most:
-        assert thinned == points
+    kept = thin(values, most).tolist()
+    assert len(kept) <= most
+    assert kept == sorted(set(kept) & set(range(len(values))))
+    if len(values) <= most:
+        assert len(kept) == len(values)
         return
-    finite = {at: value for at, _, value in points if value is not None and isfinite(value)}
+    finite = {at: one for at, one in enumerate(values) if one is not None and isfinite(one)}
     if finite:
-        assert (thinned[0][0], thinned[-1][0]) == (min(finite), max(finite))
-        kept = {value for _, _, value in thinned}
-        assert {min(finite.values()), max(finite.values())} <= kept
+        assert (kept[0], kept[-1]) == (min(finite), max(finite))
+        assert {min(finite.values()), max(finite.values())} <= {values[at] for at in kept}
 
 
 @pytest.mark.parametrize(
@@ -94,7 +93,10 @@ def test_thinning_keeps_ends_and_extremes(values: list[float | None], most: int)
 )
 def test_gaps_are_filled(how: Filling, expected: list[tuple[int, int, float | None]]) -> None:
     """Each bucket of the range once, the one that the range begins in too."""
-    found = [(BEGIN + MINUTE, 2, 5.0), (BEGIN + 3 * MINUTE, 1, 7.0)]
+    at = np.array([micros(BEGIN + MINUTE), micros(BEGIN + 3 * MINUTE)])
+    found = Points(at, np.array([2, 1]), np.array([5.0, 7.0]))
     asked = TimeRange(BEGIN + MINUTE / 2, BEGIN + 4.5 * MINUTE)
     filled = fill(found, asked, MINUTE, how)
-    assert [((at - BEGIN) // MINUTE, n, value) for at, n, value in filled] == expected
+    minutes = (filled.at - micros(BEGIN)) // micros(MINUTE)
+    values = [None if isnan(value) else value for value in filled.value.tolist()]
+    assert list(zip(minutes.tolist(), filled.n.tolist(), values, strict=True)) == expected

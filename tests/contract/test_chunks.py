@@ -29,6 +29,7 @@ def test_the_packages_below_the_chunked_consumer_are_the_ones_it_was_proved_on(
         (Consumer, "_drain_messages", ["self", "fetcher"]),
         (Consumer, "_wait_next_records", ["self", "timeout"]),
         (Consumer, "_new_offset", ["self", "tp"]),
+        (Consumer, "on_buffer_full", ["self", "tp"]),
         (Consumer, "perform_seek", ["self"]),
         (Consumer, "stop_flow", ["self"]),
         (driver.Consumer, "seek_wait", ["self", "partitions"]),

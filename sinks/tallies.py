@@ -19,11 +19,13 @@ def tally(
     deduplicated: dict[Source, int],
 ) -> dict[Source, Counter[str]]:
     """Samples by source and by what became of them: received is the sum of the others."""
-    found: dict[Source, Counter[str]] = {source: Counter() for source in batch.claims}
-    for rows in (samples, points):
-        for index, count in enumerate(np.bincount(rows.record).tolist()):
-            if count:
-                found[_source(batch.records[index])]["stored"] += count
+    ends = np.cumsum([0, *batch.counts])
+    rows = np.concatenate([samples.record, points.record])
+    upto = np.append(0, np.bincount(rows, minlength=len(batch.records)).cumsum())
+    stored = np.diff(upto[ends]).tolist()
+    found = {
+        source: Counter(stored=count) for source, count in zip(batch.claims, stored, strict=True)
+    }
     for reject in rejects:
         found[_source(reject.record)]["dead_lettered"] += 1
     for refusal in batch.refusals:

@@ -122,6 +122,7 @@ class Decoder:
             size += len(record.value or b"")
             if size > _SLICE:
                 size = 0
+                json.flush()
                 await asyncio.sleep(0)  # a turn for others, not a wait
             try:
                 if record.value is None:

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
@@ -29,22 +29,26 @@ from stream.ingest.segments import Segment
 
 @dataclass
 class _Columns:
-    """Lists that grow by a record at a time, for records of one run (or none)."""
+    """Lists that grow, for records of one run (or none): of each record, and of each sample."""
 
     record: list[int] = field(default_factory=list)
     count: list[int] = field(default_factory=list)
     series: list[int] = field(default_factory=list)
     values: list[float] = field(default_factory=list)
-    stamps: list[list[timestamps.Stamp]] = field(default_factory=list)
+    stamps: list[timestamps.Stamp] = field(default_factory=list)
 
     def segment(self, draft: Draft, execution: bytes | None) -> Segment:
         count = np.array(self.count)
         ends = count.cumsum()
-        ts = timestamps.uniform(list(chain.from_iterable(self.stamps)))
+        ts = timestamps.uniform(self.stamps)
         if ts is None:
             absent = (draft.records[index].timestamp * 1000 for index in self.record)
+            places = pairwise([0, *ends.tolist()])
             ts = np.concatenate(
-                [timestamps.column(s, a) for s, a in zip(self.stamps, absent, strict=True)]
+                [
+                    timestamps.column(self.stamps[begin:end], at)
+                    for (begin, end), at in zip(places, absent, strict=True)
+                ]
             )
         return Segment(
             record=np.repeat(np.array(self.record, np.int32), count),
@@ -64,6 +68,9 @@ class JsonReader:
         self._cache = cache
         self._tenants = tenants
         self._columns: dict[bytes | None, _Columns] = {}
+        self._of: tuple[UUID, bytes | None] | None = None
+        """Whose samples wait, and of which run."""
+        self._waiting: list[Any] = []
 
     def read(self, index: int, value: bytes) -> None:
         """Read one record; what is wrong with it becomes a reject."""
@@ -92,21 +99,34 @@ class JsonReader:
         elif not 0 < len(samples) <= MAX_SAMPLES:
             self._salvage(index, value)
             return
-        keys: list[Key] = [(s.name, bytes(s.labels)) for s in samples]
-        found = list(map(self._cache.of(tenant).get, keys))
-        if None in found:
-            self._draft.fill_unknown(tenant, keys, found)
+        if self._of is None or self._of[0] is not tenant or self._of[1] != execution:
+            self.flush()
+            self._of = tenant, execution
         columns = self._columns.get(execution)
         if columns is None:
             columns = self._columns[execution] = _Columns()
         columns.record.append(index)
-        columns.count.append(len(keys))
+        columns.count.append(len(samples))
+        self._waiting += samples
+
+    def flush(self) -> None:
+        """Number what was read of one tenant and run: record by record it took half as long again."""
+        if self._of is None:
+            return
+        tenant, execution = self._of
+        samples, self._waiting = self._waiting, []
+        keys: list[Key] = [(s.name, bytes(s.labels)) for s in samples]
+        found = list(map(self._cache.of(tenant).get, keys))
+        if None in found:
+            self._draft.fill_unknown(tenant, keys, found)
+        columns = self._columns[execution]
         columns.series += found  # type: ignore[arg-type] # fill_unknown left no None
         columns.values += [s.value for s in samples]
-        columns.stamps.append([s.timestamp for s in samples])
+        columns.stamps += [s.timestamp for s in samples]
 
     def finish(self) -> None:
         """Hand the collected columns over as segments."""
+        self.flush()
         for execution, columns in self._columns.items():
             self._draft.segments.append(columns.segment(self._draft, execution))
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from schemas.batches import Batch, Chunk, Claim, Refusal
 from schemas.series import key_text
 from sinks.rejections import rejections
+from sinks.tallies import tally
 from tests.unit.ingest.memory import (
     NOW,
     SOURCE,
@@ -111,6 +112,48 @@ async def test_points_of_a_run_go_to_their_own_table() -> None:
     batch = await decode(envelope(sample(), execution_id=str(execution)), envelope(sample()))
     assert batch.points.data["execution_id"].to_pylist() == [execution.bytes]
     assert batch.samples.data.num_rows == 1
+
+
+OTHER = uuid4()
+RUNS = [None, uuid4(), uuid4()]
+records_of_anybody = st.lists(
+    st.tuples(
+        st.sampled_from([TENANT, OTHER]), st.sampled_from(RUNS), st.integers(1, 3), st.booleans()
+    ),
+    max_size=12,
+)
+
+
+@given(records_of_anybody)
+async def test_each_sample_stays_its_tenants_and_its_runs(
+    wanted: list[tuple[UUID, UUID | None, int, bool]],
+) -> None:
+    """Records of one tenant and run are read together; those of others come in between."""
+    dictionary = MemoryDictionary()
+    records, expected = [], []
+    for at, (tenant, run, count, is_timed) in enumerate(wanted):
+        sent = [
+            sample(value=float(100 * at + item), timestamp=NOW // 1000 - item if is_timed else None)
+            for item in range(count)
+        ]
+        execution = {} if run is None else {"execution_id": str(run)}
+        value = envelope(*sent, tenant_id=str(tenant), **execution)
+        records.append(MemoryRecord(value, offset=at, timestamp=NOW // 1000 - 1000 * at))
+        for item in range(count):
+            ts = NOW - 1000 * item if is_timed else NOW - 1_000_000 * at
+            expected.append((tenant, run and run.bytes, ts, float(100 * at + item), at, item))
+    chunk = Chunk(SOURCE, Claim(0, len(records)), records)
+    tenants = MemoryTenants(known={TENANT, OTHER})
+    batch = await decoder(dictionary, tenants).decode([chunk])
+    found = []
+    for part, value_of in ((batch.samples, "v_num"), (batch.points, "value")):
+        for row, at, item in zip(part.data.to_pylist(), part.record, part.item, strict=True):
+            tenant = dictionary.series[row["series_id"]].tenant_id
+            ts = round(row["ts"].timestamp() * 1e6)
+            found.append((tenant, row.get("execution_id"), ts, row[value_of], int(at), int(item)))
+    assert sorted(found, key=repr) == sorted(expected, key=repr)
+    counts = {"stored": len(expected), "received": len(expected)}
+    assert tally(batch, batch.samples, batch.points, [], {}) == {SOURCE: counts}
 
 
 BAD_RECORDS = {

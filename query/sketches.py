@@ -39,7 +39,7 @@ class Sketches:
     @property
     def places(self) -> Integers:
         """Those that have a sketch, ascending."""
-        return np.unique(self.cells // (2 * _ZERO))
+        return self.cells[self._firsts()] // (2 * _ZERO)
 
     def merged(self, other: "Sketches") -> "Sketches":
         """Those of both; where they have the same place, the sketch of both."""
@@ -56,7 +56,7 @@ class Sketches:
         """
         if not self.cells.size:
             return [], []
-        first = np.flatnonzero(np.diff(self.cells // (2 * _ZERO), prepend=-1))
+        first = self._firsts()
         upto = self.counts.cumsum()
         before = upto[first] - self.counts[first]
         n = np.append(before[1:], upto[-1:]) - before
@@ -65,6 +65,10 @@ class Sketches:
         above = self._values(upto, before, np.ceil(ranks))
         values = below + (above - below) * (ranks - np.floor(ranks))
         return n.tolist(), values.tolist()
+
+    def _firsts(self) -> Integers:
+        """Where the cells of each place begin."""
+        return np.flatnonzero(np.diff(self.cells // (2 * _ZERO), prepend=-1))
 
     def _values(
         self, upto: Integers, before: Integers, ranks: NDArray[np.float64]

@@ -26,9 +26,13 @@ def reduced(
     last = first + n - 1
     # A sample by itself is all that its row says: often most of them are, and adding up is slow.
     many = n > 1
-    inside = np.repeat(many, n)
-    grouped, fresh = values[inside], fresh[inside]
-    begin = np.flatnonzero(fresh)
+    grouped, begin = values, first
+    if 2 * np.count_nonzero(many) > len(many):
+        many[:] = True
+    else:
+        inside = np.repeat(many, n)
+        grouped, fresh = values[inside], fresh[inside]
+        begin = np.flatnonzero(fresh)
 
     def figure(operation: np.ufunc) -> Floats:
         found = values[first]

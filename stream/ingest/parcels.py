@@ -76,9 +76,13 @@ def parcels(batch: Batch, samples: Rows, points: Rows, making: Making) -> list[P
             _live(batch, points, _columns(points, np.asarray(points.data["value"]), of_record)),
         ]
     )
-    sources = list(batch.claims)
-    newest = dict(zip(sources, _newest(every, len(sources), making.now), strict=True))
-    found = list(_of_rows(batch, _watched(every, making.known), newest, making))
+    sources, runs = list(batch.claims), _runs(every)
+    newest = dict(zip(sources, _newest(every, runs, len(sources), making.now), strict=True))
+    texts = np.isnan(every.values)
+    if texts.any():
+        every = every.where(~texts)
+        runs = _runs(every)
+    found = list(_of_rows(batch, _watched(every, runs, making.known), newest, making))
     heard = {parcel.lane for parcel in found}
     for lane in making.silent:
         if newest[lane.source] is not None and lane not in heard:
@@ -91,7 +95,7 @@ def _columns(rows: Rows, values: Floats, of_record: Integers) -> _Samples:
     return _Samples(
         of_record[rows.record],
         np.asarray(rows.data["series_id"]),
-        np.asarray(rows.data["ts"].cast(pa.int64())),
+        np.asarray(rows.data["ts"].view(pa.int64())),
         values,
     )
 
@@ -122,30 +126,36 @@ def _joined(parts: Sequence[_Samples]) -> _Samples:
     )
 
 
-def _newest(every: _Samples, sources: int, now: int) -> list[int | None]:
+def _runs(every: _Samples) -> Integers:
+    """Where another series or another source begins."""
+    other = (every.series[1:] != every.series[:-1]) | (every.source[1:] != every.source[:-1])
+    return np.flatnonzero(np.append(True, other)[: len(every.ts)])
+
+
+def _newest(every: _Samples, runs: Integers, sources: int, now: int) -> list[int | None]:
     """Of each source the newest time, None where it has no sample."""
     found = np.full(sources, _NEVER)
-    if len(every.ts):
-        starts = starts_of(every.source)
-        np.maximum.at(found, every.source[starts], np.maximum.reduceat(every.ts, starts))
+    if len(runs):
+        np.maximum.at(found, every.source[runs], np.maximum.reduceat(every.ts, runs))
     return [None if ts == _NEVER else min(ts, now) for ts in found.tolist()]
 
 
-def _watched(every: _Samples, known: Known) -> WatchedRows:
+def _watched(every: _Samples, runs: Integers, known: Known) -> WatchedRows:
     """Rows of the watched series. In place of a series stand source, partition and watch in one number."""
-    starts = starts_of(every.series)
-    at = np.repeat(known.places(every.series[starts]), np.diff(starts, append=len(every.series)))
-    mask = (at >= 0) & ~np.isnan(every.values)
-    if not mask.any():
+    n = np.diff(runs, append=len(every.ts))
+    at = known.places(every.series[runs])
+    if (at < 0).any():
+        runs, n, at = runs[at >= 0], n[at >= 0], at[at >= 0]
+    if not len(runs):
         return _NO_ROWS
-    if not mask.all():
-        every, at = every.where(mask), at[mask]
-    lane = every.source * known.watchlist.count + known.partitions[at]
-    # As narrow as can be: a stable sort of these goes by the bytes, and leaves each lane in order.
-    order = np.argsort(lane.astype(np.min_scalar_type(int(lane.max()))), kind="stable")
-    key = ((lane << _PLACE_BITS) + at)[order]
-    keep = known.keep[at][order] if known.keep.any() else None
-    return reduced(key, every.ts[order], every.values[order], keep)
+    lane = every.source[runs] * known.watchlist.count + known.partitions[at]
+    # Runs are sorted, not samples: they are few, and leave each series of a lane in the order of time.
+    order = np.argsort(lane, kind="stable")
+    n, at = n[order], at[order]
+    chosen = np.repeat(runs[order] - (n.cumsum() - n), n) + np.arange(n.sum())
+    key = np.repeat((lane[order] << _PLACE_BITS) + at, n)
+    keep = np.repeat(known.keep[at], n) if known.keep.any() else None
+    return reduced(key, every.ts[chosen], every.values[chosen], keep)
 
 
 def _of_rows(

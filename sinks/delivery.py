@@ -1,6 +1,5 @@
 """Exactly once: rows, offsets and ledger in one transaction, and where to go on after anything."""
 
-import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -178,11 +177,8 @@ class Delivery:
     ) -> Written:
         rejects = list(batch.rejects)
         samples, points = batch.samples, batch.points
-        parcels: Sequence[Parcel] = ()
-        making = None
-        if not careful and forward is not forward_nothing:
-            # While the database copies: another core does it for nothing.
-            making = asyncio.create_task(asyncio.to_thread(forward, samples, points))
+        # Not in a thread: beside the decoder's it waits for the interpreter at every step, and both lose.
+        parcels = () if careful else forward(samples, points)
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(_SQL["hold_off_forgetting"], self._direct_compress)
             await self._lock(connection, batch)
@@ -210,8 +206,6 @@ class Delivery:
                 *source_columns(sources),
                 [batch.claims[s].end for s in sources],
             )
-            if making is not None:
-                parcels = await making
             if parcels:
                 await self._post(connection, parcels)
             if batch.refusals:

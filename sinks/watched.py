@@ -64,9 +64,7 @@ class Outbox:
 
     async def published(self, parcels: Sequence[Parcel]) -> None:
         """Take out what Kafka has."""
-        async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute(_SQL["hurry"])
-            await connection.execute(_SQL["published"], self._group, *_keys(parcels))
+        await self._pool.execute(_SQL["published"], self._group, *_keys(parcels))
 
     async def expire(self, after: timedelta) -> int:
         """Take out what has waited for longer, and return how many rows that were."""

@@ -22,15 +22,12 @@ CROSS JOIN LATERAL (
     LIMIT $5
 ) AS lane
 
--- name: hurry
--- To publish twice is harmless: nothing waits for the disk.
-SET LOCAL synchronous_commit = off
-
 -- name: published
 -- Rows that Kafka has: $1 group, then by row: $2 topics, $3 partitions, $4 partitions of the watched
--- topic, $5 epochs, $6 first offsets, $7 parts.
+-- topic, $5 epochs, $6 first offsets, $7 parts. To publish twice is harmless: nothing waits for the disk.
+WITH hurried AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
 DELETE FROM watched_outbox w
-USING unnest($2::text[], $3::int[], $4::int[], $5::int[], $6::bigint[], $7::int[])
+USING hurried, unnest($2::text[], $3::int[], $4::int[], $5::int[], $6::bigint[], $7::int[])
     AS gone (topic, partition, watched_partition, epoch, start_offset, part)
 WHERE w.consumer_group = $1 AND w.topic = gone.topic AND w.partition = gone.partition
     AND w.watched_partition = gone.watched_partition AND w.epoch = gone.epoch

@@ -75,9 +75,8 @@ async def test_every_named_query_is_valid_sql(bench: Bench) -> None:
     for role, file in (("headrace_writer", "watched.sql"), ("headrace_owner", "standing.sql")):
         async with bench.pool.acquire() as connection, connection.transaction():
             await connection.execute(f"SET LOCAL ROLE {role}")
-            for name, query in load("sinks.sql", file).items():
-                if name != "hurry":
-                    await connection.prepare(query)
+            for query in load("sinks.sql", file).values():
+                await connection.prepare(query)
 
 
 async def test_what_stands_still_is_seen(bench: Bench) -> None:

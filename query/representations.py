@@ -90,11 +90,12 @@ class Accept:
             NotModified: the client has this answer.
         """
         headers = {}
-        if self.media_type == JSON and json is None:
-            body = answer.model_dump_json().encode()
-        elif self.media_type == JSON and json is not None:
-            beside = answer.model_dump_json(exclude={rows}).encode()
-            body = b'%b,"%b":%b}' % (beside[:-1], rows.encode(), json())
+        if self.media_type == JSON:
+            if json is None:
+                body = answer.model_dump_json().encode()
+            else:
+                beside = answer.model_dump_json(exclude={rows}).encode()
+                body = b'%b,"%b":%b}' % (beside[:-1], rows.encode(), json())
         else:
             facts = dumps(answer.model_dump(mode="json", exclude={rows}), ensure_ascii=True)
             # All but ASCII is escaped: whatever a name holds, it can't split a header.

@@ -37,8 +37,8 @@ REFUSALS_TOLD_EVERY = 60.0
 class Policy:
     """How batches are cut and outages are waited out."""
 
-    batch_bytes: int = 4 << 20
-    """Raw bytes that make a batch full: about 40,000 samples; larger gains nothing, costs memory."""
+    batch_bytes: int = 8 << 20
+    """Raw bytes that make a batch full: about 80,000 samples; larger gains nothing, costs memory."""
     linger: float = 0.05
     """Seconds that a chunk waits for more when a batch is small: a quiet topic costs 20 transactions a
     second at most. What came while another batch was written has waited already."""

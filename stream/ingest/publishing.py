@@ -40,6 +40,8 @@ class Pace:
     """Seconds after a failure."""
     patience: float = 5.0
     """Seconds for a lane; one whose broker is silent is left behind, and does not hold up the others."""
+    gathers: float = 0.5
+    """Seconds in which what is published is gathered, to be taken out of the outbox together."""
     at_once: int = 16
     """Records of a lane that are read together."""
     expires: timedelta = timedelta(hours=1)
@@ -97,6 +99,7 @@ class Publisher:
         self._gone: list[Parcel] = []
         """Published, and still in the outbox."""
         self._emptying: asyncio.Task[None] | None = None
+        self._hurried = asyncio.Event()
         self._woken = asyncio.Event()
         self._late: dict[Lane, asyncio.Task[Sent]] = {}
         self._failing = False
@@ -219,17 +222,22 @@ class Publisher:
     async def _empty(self) -> None:
         """Take what is published out of the outbox; only who reads it waits for that."""
         while self._gone:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._pace.gathers):
+                    await self._hurried.wait()
             gone, self._gone = self._gone, []
             await self._outbox.published(gone)
             self._metrics.published.inc(len(gone))
         self._emptying = None
 
     async def _emptied(self) -> None:
-        """Wait for that. Raises what the database raises."""
+        """Have that done at once. Raises what the database raises."""
+        self._hurried.set()
         try:
             if self._emptying is not None:
                 await self._emptying
         finally:
+            self._hurried.clear()
             self._emptying = None
 
     async def _send(self, parcels: Sequence[Parcel]) -> Sent:

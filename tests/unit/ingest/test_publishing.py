@@ -4,6 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, cast
 
@@ -21,26 +22,28 @@ from stream.ingest.publishing import Pace, Publisher
 
 SOURCES = [Source("samples", number) for number in range(2)]
 PARTITIONS = 2
+PACE = Pace(sweep=0.02, pause=0.001, patience=0.005, gathers=0.002, at_once=2)
 RARELY = ["taken over", "forgetful", "a while"]
 
 
 class Installation:
     """An outbox and a topic in memory, whose next answers can be made to fail, and who publishes."""
 
-    def __init__(self, *, at_once: int = 2) -> None:
+    def __init__(self, pace: Pace = PACE) -> None:
         self.rows: defaultdict[Lane, list[Parcel]] = defaultdict(list)
         self.log: defaultdict[int, list[Parcel]] = defaultdict(list)
         self.committed: defaultdict[Lane, list[Place]] = defaultdict(list)
         self.failing: set[str] = set()
         self.slow: set[Lane] = set()
         self.reads = 0
+        self.deletions = 0
         self.count = PARTITIONS
         self.publisher = Publisher(
             cast("Outbox", self),
             self,
             "watched",
             metrics=WatchedMetrics(CollectorRegistry()),
-            pace=Pace(sweep=0.02, pause=0.001, patience=0.005, at_once=at_once),
+            pace=pace,
         )
 
     def _fail(self, what: str) -> None:
@@ -64,6 +67,7 @@ class Installation:
 
     async def published(self, parcels: Sequence[Parcel]) -> None:
         """See `Outbox`."""
+        self.deletions += 1
         await asyncio.sleep(0)  # as above
         self._fail("delete")
         for parcel in parcels:
@@ -205,6 +209,25 @@ async def test_a_lane_that_is_left_behind_keeps_its_order() -> None:
     await asyncio.sleep(0.02)  # longer than the broker takes
     await installation.publisher.flush()
     assert installation.heard() == installation.committed
+
+
+async def test_what_is_published_is_taken_out_of_the_outbox_together() -> None:
+    """Of many batches in one statement, and at once when somebody waits for it."""
+    installation = Installation(replace(PACE, sweep=60, gathers=60))
+    await caught_up(installation)
+    installation.deletions = 0
+    task = asyncio.create_task(installation.publisher.run())
+    for number in range(1, 6):
+        installation.commit(SOURCES[0])
+        for _ in range(50):
+            await asyncio.sleep(0)  # more turns than the publisher needs
+        assert len(installation.log[0]) == number
+    assert installation.deletions == 0
+    task.cancel()
+    await asyncio.wait([task])
+    await installation.publisher.flush()
+    assert installation.deletions == 1
+    assert not any(installation.rows.values())
 
 
 async def test_what_was_under_way_when_it_was_stopped_is_published_by_the_flush() -> None:

@@ -82,6 +82,13 @@ def starts_of(column: Integers) -> Integers:
     return np.flatnonzero(np.append(True, column[1:] != column[:-1])[: len(column)])
 
 
+def places_of(begin: Integers, n: Integers) -> Integers:
+    """The places of slices, one after the other: of each, `n` places from `begin` on."""
+    places: Integers = np.arange(n.sum())
+    places += np.repeat(begin - (n.cumsum() - n), n)
+    return places
+
+
 def class_of(values: Floats) -> NDArray[np.int32]:
     """Classes of values, 2 % wide: the database's `sketch_key`, to the class."""
     size = np.abs(values)

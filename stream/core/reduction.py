@@ -3,7 +3,16 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.watched_rows import EXACT, Floats, Integers, WatchedRows, class_of, slot_of
+from schemas.watched_rows import (
+    EXACT,
+    Floats,
+    Integers,
+    WatchedRows,
+    class_of,
+    places_of,
+    slot_of,
+    starts_of,
+)
 
 
 def reduced(
@@ -18,21 +27,36 @@ def reduced(
         order = np.lexsort((ts, series))
         series, ts, values = series[order], ts[order], values[order]
         keep = None if keep is None else keep[order]
+    runs = starts_of(series)
+    return of_runs(runs, series[runs], ts, values, None if keep is None else keep[runs])
+
+
+def of_runs(
+    runs: Integers,
+    series: Integers,
+    ts: Integers,
+    values: Floats,
+    keep: NDArray[np.bool_] | None = None,
+) -> WatchedRows:
+    """The same of samples that are in order: where each series begins, which it is, whether it is kept."""
     slot = slot_of(ts)
-    fresh = np.ones(len(ts), np.bool_)
-    fresh[1:] = (slot[1:] != slot[:-1]) | (series[1:] != series[:-1])
+    fresh = np.empty(len(ts), np.bool_)
+    np.not_equal(slot[1:], slot[:-1], out=fresh[1:])
+    fresh[runs] = True
     first = np.flatnonzero(fresh)
     n = np.diff(first, append=len(ts))
     last = first + n - 1
+    of_run = np.repeat(
+        np.arange(len(runs)), np.diff(np.searchsorted(first, runs), append=len(first))
+    )
     # A sample by itself is all that its row says: often most of them are, and adding up is slow.
     many = n > 1
     grouped, begin = values, first
     if 2 * np.count_nonzero(many) > len(many):
         many[:] = True
     else:
-        inside = np.repeat(many, n)
-        grouped, fresh = values[inside], fresh[inside]
-        begin = np.flatnonzero(fresh)
+        grouped = values[places_of(first[many], n[many])]
+        begin = n[many].cumsum() - n[many]
 
     def figure(operation: np.ufunc) -> Floats:
         found = values[first]
@@ -40,15 +64,17 @@ def reduced(
         return found
 
     increase = np.zeros(len(first))
-    increase[many] = _increases(grouped, fresh, begin)
-    kept = np.zeros(len(first), np.bool_) if keep is None else keep[first]
+    increase[many] = _increases(grouped, begin)
+    kept = np.zeros(len(first), np.bool_) if keep is None else keep[of_run]
     exact = (n == 1) | (kept & (n <= EXACT))
     by_class = kept & (n > EXACT)
-    classes_of, keys, counts = _classes(np.repeat(by_class, n), values, n[by_class])
+    classes_of, keys, counts = _classes(
+        values[places_of(first[by_class], n[by_class])], n[by_class]
+    )
     spread = np.zeros(len(first), np.int64)
     spread[by_class] = classes_of
     return WatchedRows(
-        series[first],
+        series[of_run],
         n,
         ts[first],
         ts[last],
@@ -59,7 +85,7 @@ def reduced(
         figure(np.maximum),
         increase,
         np.where(exact, n, 0),
-        values[np.repeat(exact, n)],
+        values[places_of(first[exact], n[exact])],
         spread,
         keys,
         counts,
@@ -71,19 +97,19 @@ def _ordered(series: Integers, ts: Integers) -> bool:
     return bool(((series[1:] > series[:-1]) | (same & (ts[1:] >= ts[:-1]))).all())
 
 
-def _increases(values: Floats, fresh: NDArray[np.bool_], first: Integers) -> Floats:
+def _increases(values: Floats, first: Integers) -> Floats:
     """Of each row: the sum of its steps up, and of the values behind steps down."""
-    steps = np.diff(values, prepend=0.0)
-    steps = np.where(steps < 0, values, steps)
-    steps[fresh] = 0.0
+    steps = np.empty(len(values))
+    np.subtract(values[1:], values[:-1], out=steps[1:])
+    steps[first] = 0.0
+    # Not by a mask: whether a value went down is what the processor can't guess.
+    steps = np.maximum(steps, 0.0) + values * (steps < 0)
     return np.add.reduceat(steps, first)
 
 
-def _classes(
-    chosen: NDArray[np.bool_], values: Floats, n: Integers
-) -> tuple[Integers, NDArray[np.int32], Integers]:
-    """Of rows of `n` values each, those chosen: how many classes, their keys and their counts."""
-    keys = class_of(values[chosen]).astype(np.int64)
+def _classes(values: Floats, n: Integers) -> tuple[Integers, NDArray[np.int32], Integers]:
+    """Of rows of `n` values each: how many classes, their keys and their counts."""
+    keys = class_of(values).astype(np.int64)
     row = np.repeat(np.arange(len(n)), n)
     cells, counts = np.unique((row << 32) + (keys + (1 << 31)), return_counts=True)
     spread = np.bincount(cells >> 32, minlength=len(n))

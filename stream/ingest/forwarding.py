@@ -11,7 +11,7 @@ from sinks.delivery import Forward, Written, forward_nothing
 from sinks.outages import OUTAGE, classify
 from sinks.watched import Lane, Parcel
 from stream.ingest.metrics import WatchedMetrics
-from stream.ingest.parcels import Making, parcels, series_of
+from stream.ingest.parcels import Making, Samples, parcels, watchable
 from stream.ingest.watching import Known, Watching
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,8 @@ class Forwarding:
         try:
             if not self._watching.needed:
                 return forward_nothing
-            known = await self._watching.learn(series_of(batch))
+            every = watchable(batch, batch.samples, batch.points)
+            known = await self._watching.learn(every.ids)
         except OUTAGE as error:
             verdict = classify(error)
             if isinstance(verdict, Temporary):
@@ -76,7 +77,7 @@ class Forwarding:
         if known is None:
             return forward_nothing
         making = Making(known, self._epochs, self._silent(batch, known), self._now())
-        return partial(self._make, batch, making)
+        return partial(self._make, batch, every, making)
 
     def committed(self, written: Written) -> None:
         """The batch is stored, and so is what it posted."""
@@ -102,9 +103,13 @@ class Forwarding:
         self._heard |= dict.fromkeys(lanes, now)
         return lanes
 
-    def _make(self, batch: Batch, making: Making, samples: Rows, points: Rows) -> Sequence[Parcel]:
+    def _make(
+        self, batch: Batch, every: Samples, making: Making, samples: Rows, points: Rows
+    ) -> Sequence[Parcel]:
         try:
-            found = parcels(batch, samples, points, making)
+            if samples is not batch.samples or points is not batch.points:
+                every = watchable(batch, samples, points)
+            found = parcels(batch, every, making)
         except Exception as error:  # noqa: BLE001 # told in the log and the metrics
             self._failed(error)
             return ()

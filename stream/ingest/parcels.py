@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -11,9 +12,9 @@ from numpy.typing import NDArray
 
 from schemas.batches import Batch, Rows, Source
 from schemas.watched import Header, encode, record
-from schemas.watched_rows import Floats, Integers, WatchedRows, packed, starts_of
+from schemas.watched_rows import Floats, Integers, WatchedRows, packed, places_of, starts_of
 from sinks.watched import Lane, Parcel
-from stream.core.reduction import reduced
+from stream.core.reduction import of_runs, reduced
 from stream.ingest.decode import is_import
 from stream.ingest.watching import Known
 
@@ -28,8 +29,8 @@ _NO_ROWS = reduced(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
 
 
 @dataclass(frozen=True)
-class _Samples:
-    """Columns; `source` is the place of a sample's source among the batch's claims."""
+class Samples:
+    """Columns of what may be watched; `source` is the place of a sample's source among the batch's claims."""
 
     source: Integers
     series: Integers
@@ -37,8 +38,20 @@ class _Samples:
     values: Floats
     """NaN for a text."""
 
-    def where(self, mask: NDArray[np.bool_]) -> "_Samples":
-        return _Samples(self.source[mask], self.series[mask], self.ts[mask], self.values[mask])
+    @cached_property
+    def runs(self) -> Integers:
+        """Where another series or another source begins."""
+        other = (self.series[1:] != self.series[:-1]) | (self.source[1:] != self.source[:-1])
+        return np.flatnonzero(np.append(True, other)[: len(self.ts)])
+
+    @property
+    def ids(self) -> Integers:
+        """The series, distinct and ascending."""
+        return np.unique(self.series[self.runs])
+
+    def where(self, mask: NDArray[np.bool_]) -> "Samples":
+        """Those where the mask is true."""
+        return Samples(self.source[mask], self.series[mask], self.ts[mask], self.values[mask])
 
 
 @dataclass(frozen=True)
@@ -54,35 +67,24 @@ class Making:
     """Microseconds since the epoch."""
 
 
-def series_of(batch: Batch) -> Integers:
-    """The batch's series, distinct and ascending."""
-    # Rows of a series stand together: looking where it changes is cheaper than sorting.
-    found = [
-        column[starts_of(column)]
-        for column in (np.asarray(rows.data["series_id"]) for rows in (batch.samples, batch.points))
-    ]
-    return np.unique(np.concatenate(found))
-
-
-def parcels(batch: Batch, samples: Rows, points: Rows, making: Making) -> list[Parcel]:
-    """Records for what is stored of a batch: by lane, and within one in the order of parts.
-
-    Imported points are left out: they are history, and would wake nobody up but by mistake.
-    """
+def watchable(batch: Batch, samples: Rows, points: Rows) -> Samples:
+    """Of what is stored of a batch all but imported points: history would wake somebody up by mistake."""
     of_record = np.repeat(np.arange(len(batch.claims)), batch.counts)
-    every = _joined(
+    return _joined(
         [
             _columns(samples, _numbers(samples.data), of_record),
             _live(batch, points, _columns(points, np.asarray(points.data["value"]), of_record)),
         ]
     )
-    sources, runs = list(batch.claims), _runs(every)
-    newest = dict(zip(sources, _newest(every, runs, len(sources), making.now), strict=True))
+
+
+def parcels(batch: Batch, every: Samples, making: Making) -> list[Parcel]:
+    """Records for a batch's samples: by lane, and within one in the order of parts."""
+    sources = list(batch.claims)
+    newest = dict(zip(sources, _newest(every, len(sources), making.now), strict=True))
     texts = np.isnan(every.values)
-    if texts.any():
-        every = every.where(~texts)
-        runs = _runs(every)
-    found = list(_of_rows(batch, _watched(every, runs, making.known), newest, making))
+    numbers = every.where(~texts) if texts.any() else every
+    found = list(_of_rows(batch, _watched(numbers, making.known), newest, making))
     heard = {parcel.lane for parcel in found}
     for lane in making.silent:
         if newest[lane.source] is not None and lane not in heard:
@@ -91,9 +93,9 @@ def parcels(batch: Batch, samples: Rows, points: Rows, making: Making) -> list[P
     return found
 
 
-def _columns(rows: Rows, values: Floats, of_record: Integers) -> _Samples:
-    return _Samples(
-        of_record[rows.record],
+def _columns(rows: Rows, values: Floats, of_record: Integers) -> Samples:
+    return Samples(
+        of_record.take(rows.record),  # twice as fast as by brackets
         np.asarray(rows.data["series_id"]),
         np.asarray(rows.data["ts"].view(pa.int64())),
         values,
@@ -108,17 +110,17 @@ def _numbers(data: pa.RecordBatch) -> Floats:
     return np.asarray(numbers.to_numpy(zero_copy_only=False), np.float64)
 
 
-def _live(batch: Batch, points: Rows, columns: _Samples) -> _Samples:
+def _live(batch: Batch, points: Rows, columns: Samples) -> Samples:
     """The points that are no import's."""
     imported = [i for i in np.unique(points.record).tolist() if is_import(batch.records[i])]
     return columns.where(~np.isin(points.record, imported)) if imported else columns
 
 
-def _joined(parts: Sequence[_Samples]) -> _Samples:
+def _joined(parts: Sequence[Samples]) -> Samples:
     some = [part for part in parts if len(part.ts)] or parts[:1]
     if len(some) == 1:
         return some[0]
-    return _Samples(
+    return Samples(
         np.concatenate([part.source for part in some]),
         np.concatenate([part.series for part in some]),
         np.concatenate([part.ts for part in some]),
@@ -126,22 +128,17 @@ def _joined(parts: Sequence[_Samples]) -> _Samples:
     )
 
 
-def _runs(every: _Samples) -> Integers:
-    """Where another series or another source begins."""
-    other = (every.series[1:] != every.series[:-1]) | (every.source[1:] != every.source[:-1])
-    return np.flatnonzero(np.append(True, other)[: len(every.ts)])
-
-
-def _newest(every: _Samples, runs: Integers, sources: int, now: int) -> list[int | None]:
+def _newest(every: Samples, sources: int, now: int) -> list[int | None]:
     """Of each source the newest time, None where it has no sample."""
     found = np.full(sources, _NEVER)
-    if len(runs):
-        np.maximum.at(found, every.source[runs], np.maximum.reduceat(every.ts, runs))
+    if len(every.runs):
+        np.maximum.at(found, every.source[every.runs], np.maximum.reduceat(every.ts, every.runs))
     return [None if ts == _NEVER else min(ts, now) for ts in found.tolist()]
 
 
-def _watched(every: _Samples, runs: Integers, known: Known) -> WatchedRows:
+def _watched(every: Samples, known: Known) -> WatchedRows:
     """Rows of the watched series. In place of a series stand source, partition and watch in one number."""
+    runs = every.runs
     n = np.diff(runs, append=len(every.ts))
     at = known.places(every.series[runs])
     if (at < 0).any():
@@ -150,12 +147,14 @@ def _watched(every: _Samples, runs: Integers, known: Known) -> WatchedRows:
         return _NO_ROWS
     lane = every.source[runs] * known.watchlist.count + known.partitions[at]
     # Runs are sorted, not samples: they are few, and leave each series of a lane in the order of time.
-    order = np.argsort(lane, kind="stable")
-    n, at = n[order], at[order]
-    chosen = np.repeat(runs[order] - (n.cumsum() - n), n) + np.arange(n.sum())
-    key = np.repeat((lane[order] << _PLACE_BITS) + at, n)
-    keep = np.repeat(known.keep[at], n) if known.keep.any() else None
-    return reduced(key, every.ts[chosen], every.values[chosen], keep)
+    key = (lane << _PLACE_BITS) + at
+    order = np.argsort(key, kind="stable")
+    key, n, keep = key[order], n[order], known.keep[at[order]]
+    chosen = places_of(runs[order], n)
+    ts, values = every.ts[chosen], every.values[chosen]
+    if (key[1:] == key[:-1]).any():
+        return reduced(np.repeat(key, n), ts, values, np.repeat(keep, n))
+    return of_runs(n.cumsum() - n, key, ts, values, keep)
 
 
 def _of_rows(

@@ -177,8 +177,6 @@ class Delivery:
     ) -> Written:
         rejects = list(batch.rejects)
         samples, points = batch.samples, batch.points
-        # Not in a thread: beside the decoder's it waits for the interpreter at every step, and both lose.
-        parcels = () if careful else forward(samples, points)
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(_SQL["hold_off_forgetting"], self._direct_compress)
             await self._lock(connection, batch)
@@ -189,7 +187,6 @@ class Delivery:
                 if refused:
                     await bury(refused)
                     rejects += refused
-                parcels = forward(samples, points)
             else:
                 await copy_rows(connection, "samples", samples)
                 await copy_rows(connection, "k6_samples", points)
@@ -206,6 +203,7 @@ class Delivery:
                 *source_columns(sources),
                 [batch.claims[s].end for s in sources],
             )
+            parcels = forward(samples, points)
             if parcels:
                 await self._post(connection, parcels)
             if batch.refusals:

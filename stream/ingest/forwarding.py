@@ -62,11 +62,16 @@ class Forwarding:
 
     async def prepare(self, batch: Batch) -> Forward:
         """What to make of the batch. Raises Temporary while the database is away, as its writing would."""
+        # Not in a thread: beside the decoder's it waits for the interpreter at every step, and both lose.
         try:
             if not self._watching.needed:
                 return forward_nothing
             every = watchable(batch, batch.samples, batch.points)
             known = await self._watching.learn(every.ids)
+            if known is None:
+                return forward_nothing
+            making = Making(known, self._epochs, self._silent(batch, known), self._now())
+            found = self._made(batch, every, making)
         except OUTAGE as error:
             verdict = classify(error)
             if isinstance(verdict, Temporary):
@@ -74,10 +79,7 @@ class Forwarding:
             return self._failed(verdict)
         except Exception as error:  # noqa: BLE001 # told in the log and the metrics
             return self._failed(error)
-        if known is None:
-            return forward_nothing
-        making = Making(known, self._epochs, self._silent(batch, known), self._now())
-        return partial(self._make, batch, every, making)
+        return partial(self._stored, batch, making, found)
 
     def committed(self, written: Written) -> None:
         """The batch is stored, and so is what it posted."""
@@ -103,18 +105,27 @@ class Forwarding:
         self._heard |= dict.fromkeys(lanes, now)
         return lanes
 
-    def _make(
-        self, batch: Batch, every: Samples, making: Making, samples: Rows, points: Rows
+    def _made(self, batch: Batch, every: Samples, making: Making) -> Sequence[Parcel]:
+        found = parcels(batch, every, making)
+        self._heard |= dict.fromkeys({parcel.lane for parcel in found}, self._clock())
+        return found
+
+    def _stored(
+        self,
+        batch: Batch,
+        making: Making,
+        found: Sequence[Parcel],
+        samples: Rows,
+        points: Rows,
     ) -> Sequence[Parcel]:
+        """What was made of the batch; made anew where the database did not take all of it."""
+        if samples is batch.samples and points is batch.points:
+            return found
         try:
-            if samples is not batch.samples or points is not batch.points:
-                every = watchable(batch, samples, points)
-            found = parcels(batch, every, making)
+            return self._made(batch, watchable(batch, samples, points), making)
         except Exception as error:  # noqa: BLE001 # told in the log and the metrics
             self._failed(error)
             return ()
-        self._heard |= dict.fromkeys({parcel.lane for parcel in found}, self._clock())
-        return found
 
     def _failed(self, error: Exception) -> Forward:
         self._metrics.failures.labels("batch").inc()

@@ -20,7 +20,7 @@ from aiokafka.errors import KafkaError
 
 from schemas.batches import Batch, Chunk, Claim, Source
 from schemas.errors import Temporary
-from sinks.delivery import Bury, Delivery, Overtaken, SeriesForgotten, Written
+from sinks.delivery import Bury, Delivery, Forward, Overtaken, SeriesForgotten, Written
 from sinks.outages import OUTAGE, classify
 from stream.ingest.decode import Decoder
 from stream.ingest.forwarding import Forwarding
@@ -112,9 +112,11 @@ class Pipeline:
                 started = monotonic()
                 batch = await self._until_up(partial(self._decoder.decode, _chunks(work)))
                 self._metrics.batch_seconds.labels("decode").observe(monotonic() - started)
+                # While the last batch is written: the database is not to wait for it.
+                forward = await self._until_up(partial(self._forwarding.prepare, batch))
                 if writing is not None:
                     await writing
-                writing = asyncio.create_task(self._finish(work, batch))
+                writing = asyncio.create_task(self._finish(work, batch, forward))
         finally:
             if writing is not None:
                 writing.cancel()
@@ -161,13 +163,12 @@ class Pipeline:
             more.cancel()
         return more.result() if more.done() else None
 
-    async def _finish(self, work: Sequence[Delivered], batch: Batch) -> None:
+    async def _finish(self, work: Sequence[Delivered], batch: Batch, forward: Forward) -> None:
         started = monotonic()
         repeated: Counter[Source] = Counter()
         rest = _chunks(work)
         while True:
             try:
-                forward = await self._until_up(partial(self._forwarding.prepare, batch))
                 written = await self._until_up(
                     partial(self._delivery.write, batch, self._bury, repeated, forward)
                 )
@@ -185,6 +186,7 @@ class Pipeline:
             again = await self._until_up(partial(self._decoder.decode, rest))
             again.buried = batch.buried
             batch = again
+            forward = await self._until_up(partial(self._forwarding.prepare, batch))
         self._forwarding.committed(written)
         self._count(batch, written, repeated, monotonic() - started)
         for delivered in work:

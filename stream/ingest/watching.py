@@ -1,5 +1,6 @@
 """Knows by its number whether a series is watched, and follows the rules as they change."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
@@ -119,6 +120,7 @@ class Watching:
         self._due = float("-inf")
         self._partitions = 0
         self._known: Known | None = None
+        self._one = asyncio.Lock()
 
     @property
     def needed(self) -> bool:
@@ -135,6 +137,11 @@ class Watching:
         Raises NoTopic, and what the database's client raises: then the next batch asks again. Rules that
         can't be read for another reason leave those in force that there were.
         """
+        # A batch that is written anew asks beside the next one.
+        async with self._one:
+            return await self._learn(ids)
+
+    async def _learn(self, ids: Integers) -> Known | None:
         # A producer that is being replaced knows no topic for a moment.
         partitions = self._count() or self._partitions
         read = self._clock() >= self._due and await self._read()

@@ -195,7 +195,7 @@ class _Body(msgspec.Struct, array_like=True, gc=False):
     """See `schemas.watched_rows`."""
 
 
-_ZSTD = pa.Codec("zstd", compression_level=1)
+_ZSTD = pa.Codec("zstd", compression_level=-1)
 _encode = msgspec.msgpack.Encoder().encode
 _decode_body = msgspec.msgpack.Decoder(_Body).decode
 _decode_entries = msgspec.msgpack.Decoder(list[tuple[bytes, str, str]]).decode

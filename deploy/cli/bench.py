@@ -76,7 +76,7 @@ def alerts(
     ] = 20,
     rounds: Annotated[
         int, typer.Option(min=1, help="How often ingest drains a backlog without rules, and with.")
-    ] = 5,
+    ] = 6,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Send 50,000 samples a second of 1,000 series past 200 rules, and time the alerts.

@@ -1,5 +1,6 @@
 """What a batch forwards: which samples, in which records, and what an error costs."""
 
+import asyncio
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from uuid import UUID
@@ -216,6 +217,40 @@ async def test_rules_that_cannot_be_read_leave_those_of_before_in_force() -> Non
     installation.clock += 60
     assert len(await installation.forward(envelope(sample()))) == 1
     assert installation.failures("rules") == 1
+
+
+async def test_rules_that_change_while_two_batches_ask_are_those_of_the_third() -> None:
+    """One is written anew beside the next: what it learns late does not bring the old rules back."""
+    asking: list[asyncio.Event] = []
+
+    class Slow(Installation):
+        async def _describe(
+            self, ids: Sequence[int], metrics: Collection[tuple[UUID, str]]
+        ) -> Sequence[WatchedSeries]:
+            if len(asking) < len("ab"):
+                asking.append(asyncio.Event())
+                await asking[-1].wait()
+            return await super()._describe(ids, metrics)
+
+    async def turns() -> None:
+        for _ in range(20):
+            await asyncio.sleep(0)  # more than a batch needs
+
+    installation = Slow(rule("cpu"))
+    first, second = [
+        await installation.batch(envelope(sample(labels={"host": host}))) for host in "ab"
+    ]
+    tasks = [asyncio.create_task(installation.forwarding.prepare(first))]
+    await turns()
+    installation.rules = [rule("disk")]
+    installation.watching.ask_again()
+    tasks.append(asyncio.create_task(installation.forwarding.prepare(second)))
+    while not all(task.done() for task in tasks):
+        await turns()
+        for event in reversed(asking):
+            event.set()
+            await turns()
+    assert await installation.forward(envelope(sample(labels={"host": "a"}))) == []
 
 
 async def test_an_outage_of_the_database_is_waited_for_with_the_batch() -> None:

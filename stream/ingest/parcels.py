@@ -40,8 +40,9 @@ class Samples:
 
     @cached_property
     def runs(self) -> Integers:
-        """Where another series or another source begins."""
+        """Where another series or another source begins, or time goes back: another run of k6 does."""
         other = (self.series[1:] != self.series[:-1]) | (self.source[1:] != self.source[:-1])
+        other |= self.ts[1:] < self.ts[:-1]
         return np.flatnonzero(np.append(True, other)[: len(self.ts)])
 
     @property
@@ -68,7 +69,7 @@ class Making:
 
 
 def watchable(batch: Batch, samples: Rows, points: Rows) -> Samples:
-    """Of what is stored of a batch all but imported points: history would wake somebody up by mistake."""
+    """All that is stored of a batch but imported points: history would wake somebody up by mistake."""
     of_record = np.repeat(np.arange(len(batch.claims)), batch.counts)
     return _joined(
         [

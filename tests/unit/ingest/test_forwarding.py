@@ -152,6 +152,29 @@ async def test_samples_and_points_of_watched_series_are_forwarded_and_no_others(
         assert one.header.place == parcel.place == (3, 0, 0)
 
 
+async def test_a_series_of_samples_and_of_two_runs_is_one_in_the_order_of_time() -> None:
+    """Whoever sent them: stored they stand one behind the other, and each begins at its own time."""
+    installation = Installation(rule("cpu"))
+    at = NOW // 1_000_000 * 1000
+    found = await installation.forward(
+        *(
+            envelope(
+                *(sample(value=value, timestamp=at + ms) for value, ms in sent), execution_id=run
+            )
+            for run, sent in (
+                (None, [(1, 100), (8, 700)]),
+                (RUN, [(2, 200), (16, 800)]),
+                (RUN[:-2] + "bb", [(4, 50), (32, 650)]),
+            )
+        )
+    )
+    (record,) = records(found)
+    assert record.rows.n.tolist() == [3, 3]
+    assert record.rows.sum.tolist() == [7.0, 56.0]
+    assert record.rows.first.tolist() == [4.0, 32.0]
+    assert record.rows.last.tolist() == [2.0, 16.0]
+
+
 async def test_each_series_is_looked_at_once_until_the_rules_change() -> None:
     """A batch of known series costs no question; a changed rule is heard of."""
     installation = Installation(rule("cpu"))

@@ -46,9 +46,7 @@ def of_runs(
     first = np.flatnonzero(fresh)
     n = np.diff(first, append=len(ts))
     last = first + n - 1
-    of_run = np.repeat(
-        np.arange(len(runs)), np.diff(np.searchsorted(first, runs), append=len(first))
-    )
+    of_run = np.searchsorted(runs, first, side="right") - 1
     # A sample by itself is all that its row says: often most of them are, and adding up is slow.
     many = n > 1
     grouped, begin = values, first

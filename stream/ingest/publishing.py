@@ -156,8 +156,10 @@ class Publisher:
 
     async def flush(self) -> None:
         """Publish what waits. Raises what database and broker raise; then it still does."""
-        await self._publish_all()
-        await self._emptied()
+        try:
+            await self._publish_all()
+        finally:
+            await self._emptied()
 
     async def _publish_all(self) -> None:
         partitions = self._producer.partitions(self._topic)

@@ -244,24 +244,24 @@ async def test_rules_that_cannot_be_read_leave_those_of_before_in_force() -> Non
 
 async def test_rules_that_change_while_two_batches_ask_are_those_of_the_third() -> None:
     """One is written anew beside the next: what it learns late does not bring the old rules back."""
-    asking: list[asyncio.Event] = []
+    hosts, asking = "ab", list[asyncio.Event]()
 
     class Slow(Installation):
         async def _describe(
             self, ids: Sequence[int], metrics: Collection[tuple[UUID, str]]
         ) -> Sequence[WatchedSeries]:
-            if len(asking) < len("ab"):
+            if len(asking) < len(hosts):
                 asking.append(asyncio.Event())
                 await asking[-1].wait()
             return await super()._describe(ids, metrics)
 
     async def turns() -> None:
         for _ in range(20):
-            await asyncio.sleep(0)  # more than a batch needs
+            await asyncio.sleep(0)  # a turn, not a wait: who has to wait for another tells nobody
 
     installation = Slow(rule("cpu"))
     first, second = [
-        await installation.batch(envelope(sample(labels={"host": host}))) for host in "ab"
+        await installation.batch(envelope(sample(labels={"host": host}))) for host in hosts
     ]
     tasks = [asyncio.create_task(installation.forwarding.prepare(first))]
     await turns()

@@ -1,6 +1,6 @@
 """COPY of Arrow rows into a table, and the search for the row that the database refuses."""
 
-import io
+from collections.abc import AsyncIterator
 from typing import NamedTuple, TypeAlias
 
 import asyncpg
@@ -11,6 +11,9 @@ from schemas.batches import Rows
 from sinks.outages import is_row_error
 
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+
+_PIECE = 512 << 10
+"""Bytes that the database is sent at a time: it works on one while the next is on its way."""
 
 
 class Refused(NamedTuple):
@@ -31,10 +34,17 @@ async def copy_rows(connection: Connection, table: str, rows: Rows) -> None:
     if rows.data.num_rows:
         await connection.copy_to_table(
             table,
-            source=io.BytesIO(encode(rows)),
+            source=pieces(encode(rows)),
             columns=rows.data.schema.names,
             format="binary",
         )
+
+
+async def pieces(data: bytes) -> AsyncIterator[memoryview]:
+    """What COPY is fed. A file is read in a thread, which waits for the decoder at every piece."""
+    view = memoryview(data)
+    for begin in range(0, len(view), _PIECE):
+        yield view[begin : begin + _PIECE]
 
 
 async def copy_good_rows(connection: Connection, table: str, rows: Rows) -> list[Refused]:

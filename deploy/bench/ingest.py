@@ -22,7 +22,7 @@ from producers.kafka import close_producer, make_producer
 from schemas.batches import SAMPLES, Rows
 from schemas.errors import Temporary
 from schemas.topics import Topics
-from sinks.copy import encode
+from sinks.copy import encode, pieces
 from sinks.database import connect_pool
 from sinks.migrate import migrate
 from sinks.scratch import scratch_database
@@ -213,7 +213,7 @@ async def _limit(
                     )
                 await connection.copy_to_table(
                     "samples",
-                    source=io.BytesIO(part),
+                    source=pieces(part),
                     columns=["ts", "series_id", "v_num"],
                     format="binary",
                 )

@@ -6,6 +6,7 @@ from functools import partial
 from schemas.matchers import matching
 from sinks.rules import load_rules
 from sinks.transactions import Pool
+from stream.core.functions import parts_of
 from stream.core.watchlist import WatchedRule
 
 
@@ -16,7 +17,7 @@ async def read_rules(pool: Pool) -> Sequence[WatchedRule]:
             one.tenant_id,
             one.rule.metric,
             partial(matching, one.rule.matchers),
-            one.rule.percentile is not None,
+            parts_of(one.rule),
         )
         for one in await load_rules(pool)
     ]

@@ -2,7 +2,7 @@
 
 A record holds what one batch of one source partition has for one partition of the topic: a header, a
 dictionary of series and columns of rows. The value is four bytes, little-endian, with the size of what
-follows them, decompressed; then that, compressed by zstd: an array in msgpack (see `_Body`) whose columns
+follows them, decompressed; then that, an LZ4 block: an array in msgpack (see `_Body`) whose columns
 are the bytes of little-endian numbers. What follows from something else is not sent: a row's slot from
 its first time, all figures of a row of one sample from that sample.
 
@@ -152,7 +152,7 @@ def record(
             columns,
         )
     )
-    return len(body).to_bytes(4, "little") + cast("bytes", _ZSTD.compress(body, asbytes=True))
+    return len(body).to_bytes(4, "little") + cast("bytes", _LZ4.compress(body, asbytes=True))
 
 
 def decode(value: bytes) -> Watched:
@@ -161,7 +161,7 @@ def decode(value: bytes) -> Watched:
     if size > MAX_SIZE:
         raise Invalid("bad_watched", f"{size} bytes decompressed; at most {MAX_SIZE} are read")
     try:
-        body = _decode_body(_ZSTD.decompress(value[4:], decompressed_size=size, asbytes=True))
+        body = _decode_body(_LZ4.decompress(value[4:], decompressed_size=size, asbytes=True))
         ids = np.frombuffer(body.ids, "<i8")
         rows = unpacked(ids[read(body.index)], body.columns)
     except (msgspec.DecodeError, pa.ArrowException, OSError, ValueError, IndexError) as error:
@@ -195,7 +195,7 @@ class _Body(msgspec.Struct, array_like=True, gc=False):
     """See `schemas.watched_rows`."""
 
 
-_ZSTD = pa.Codec("zstd", compression_level=-1)
+_LZ4 = pa.Codec("lz4_raw")  # zstd takes three times as long, for a fifth of the size
 _encode = msgspec.msgpack.Encoder().encode
 _decode_body = msgspec.msgpack.Decoder(_Body).decode
 _decode_entries = msgspec.msgpack.Decoder(list[tuple[bytes, str, str]]).decode

@@ -6,7 +6,7 @@ number of whole slots. Several rows may be of the same series and slot: of sever
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,10 @@ SLOT = 500_000
 
 EXACT = 256
 """Values of a row that are kept one by one for percentiles; more of them are counted by class."""
+
+Part = Literal["sum", "min", "max", "increase", "values"]
+PARTS: frozenset[Part] = frozenset(get_args(Part))
+"""What is made of the samples of a row only where a rule asks for it."""
 
 T = TypeVar("T", bound=np.generic)
 S = TypeVar("S", bound=np.generic)
@@ -36,6 +40,9 @@ class WatchedRows:
 
     Times are microseconds since the epoch. `increase` is that of a counter from the first sample to the
     last: what it went up, and where it went down its value, as it began again at zero.
+
+    A figure of `PARTS` that no rule asks for is empty, and NaN as it is read from a record; in rows of
+    one sample it is known anyway.
 
     Of series that a percentile rule watches the values are kept: one by one in rows of few, by class
     in rows of more than EXACT. In rows of one sample they always are, as it is known anyway.
@@ -65,6 +72,30 @@ class WatchedRows:
     def __len__(self) -> int:
         """How many rows."""
         return len(self.series)
+
+    def take(self, chosen: Integers) -> "WatchedRows":
+        """The rows at these places."""
+        exact, classes = (
+            places_of((counts.cumsum() - counts)[chosen], counts[chosen])
+            for counts in (self.exact_of, self.classes_of)
+        )
+        return WatchedRows(
+            self.series[chosen],
+            self.n[chosen],
+            self.first_ts[chosen],
+            self.last_ts[chosen],
+            self.first[chosen],
+            self.last[chosen],
+            _where(self.sum, chosen),
+            _where(self.min, chosen),
+            _where(self.max, chosen),
+            _where(self.increase, chosen),
+            self.exact_of[chosen],
+            self.exact[exact],
+            self.classes_of[chosen],
+            self.keys[classes],
+            self.counts[classes],
+        )
 
     @property
     def slot(self) -> Integers:
@@ -123,7 +154,7 @@ def packed(rows: WatchedRows, cuts: Sequence[int]) -> list[list[Column]]:
         (cuts, rows.first.astype("<f8")),
         (inside, narrow((rows.last_ts - rows.first_ts)[many])),
         *(
-            (inside, column[many].astype("<f8"))
+            (inside, _where(column, many).astype("<f8"))
             for column in (rows.last, rows.sum, rows.min, rows.max, rows.increase)
         ),
         (inside, narrow(rows.exact_of[many])),
@@ -161,12 +192,13 @@ def read(column: Column) -> NDArray[Any]:
 def unpacked(series: Integers, columns: Sequence[Column]) -> WatchedRows:
     """The rows of these columns. Raises ValueError where they don't fit together."""
     found = [read(column) for column in columns]
-    begin, n, since, first, after, *figures, exact_of, exact, classes_of, keys, counts = found
+    begin, n, since, first, after, last, *figures, exact_of, exact, classes_of, keys, counts = found
     many = n > 1
+    figures = [one if len(one) else np.full(many.sum(), np.nan) for one in figures]
     for fitting in (
         (len(begin), 1),
         (len(series), len(n), len(since), len(first)),
-        (many.sum(), len(after), *map(len, figures), len(exact_of), len(classes_of)),
+        (many.sum(), len(after), len(last), *map(len, figures), len(exact_of), len(classes_of)),
         (exact_of.sum(), len(exact)),
         (classes_of.sum(), len(keys), len(counts)),
     ):
@@ -174,7 +206,9 @@ def unpacked(series: Integers, columns: Sequence[Column]) -> WatchedRows:
             raise ValueError("the columns are not of one length")
     last, total, least, most, increase = (
         _spread(column, many, otherwise)
-        for column, otherwise in zip(figures, (*[first] * 4, np.zeros(len(n))), strict=True)
+        for column, otherwise in zip(
+            [last, *figures], (*[first] * 4, np.zeros(len(n))), strict=True
+        )
     )
     spread = _spread(exact_of, many, np.ones(len(n), np.int64))
     none = np.zeros(len(n), np.int64)
@@ -196,6 +230,11 @@ def unpacked(series: Integers, columns: Sequence[Column]) -> WatchedRows:
         keys.astype(np.int32),
         counts.astype(np.int64),
     )
+
+
+def _where(column: Floats, chosen: Integers | NDArray[np.bool_]) -> Floats:
+    """The figures of these rows, where they are made."""
+    return column[chosen] if len(column) else column
 
 
 def _spread(column: NDArray[T], mask: NDArray[np.bool_], otherwise: NDArray[S]) -> NDArray[S]:

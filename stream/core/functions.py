@@ -9,15 +9,32 @@ from collections.abc import Sequence
 import numpy as np
 
 from schemas.rules import Rule
-from schemas.watched_rows import SLOT, Floats
+from schemas.watched_rows import SLOT, Floats, Part
 from stream.core import history
 from stream.core.history import History, Window
 
 LOOKBACK = 600
 """Slots in which `value` looks for the latest sample: five minutes."""
 
+_MADE_OF: dict[str, tuple[Part, int]] = {
+    "avg": ("sum", history.SUM),
+    "sum": ("sum", history.SUM),
+    "min": ("min", history.MIN),
+    "max": ("max", history.MAX),
+    "rate": ("increase", history.INCREASE),
+}
+"""What a function needs of rows besides what all of them have, and its line in a block."""
+
 _NEAR = 1.1
 """In mean distances of samples: how near an end of the window samples go on to it."""
+
+
+def parts_of(rule: Rule) -> frozenset[Part]:
+    """What the rule needs of rows besides what all of them have."""
+    if rule.percentile is not None:
+        return frozenset({"values"})
+    made_of = _MADE_OF.get(rule.function or "")
+    return frozenset(made_of[:1]) if made_of else frozenset()
 
 
 def slots(rule: Rule) -> int:
@@ -54,12 +71,25 @@ def _over(function: str, series: Sequence[History], after: int, until: int) -> f
         return None
     if function == "value":
         return _latest(windows)
-    if function == "rate":
-        rates = [rate for one in windows if (rate := _rate(one.block, after, until)) is not None]
-        return sum(rates) if rates else None
     if function[0] == "p":
         return _percentile(windows, float(function[1:]) / 100)
-    return _figure(function, [one.block for one in windows])
+    blocks = [_known(function, one.block) for one in windows]
+    blocks = [block for block in blocks if block.shape[1]]
+    if not blocks:
+        return None
+    if function == "rate":
+        rates = [rate for block in blocks if (rate := _rate(block, after, until)) is not None]
+        return sum(rates) if rates else None
+    return _figure(function, blocks)
+
+
+def _known(function: str, block: Floats) -> Floats:
+    """The rows behind the last that came when no rule asked for what the function is made of."""
+    if function not in _MADE_OF:
+        return block
+    _, line = _MADE_OF[function]
+    unknown = np.flatnonzero(np.isnan(block[line]))
+    return block[:, unknown[-1] + 1 :] if len(unknown) else block
 
 
 def _figure(function: str, blocks: Sequence[Floats]) -> float:

@@ -1,12 +1,16 @@
 """Reduces samples to rows of half a second (`schemas.watched_rows`), column by column."""
 
+from collections.abc import Collection
+
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.watched_rows import (
     EXACT,
+    PARTS,
     Floats,
     Integers,
+    Part,
     WatchedRows,
     class_of,
     places_of,
@@ -16,19 +20,26 @@ from schemas.watched_rows import (
 
 
 def reduced(
-    series: Integers, ts: Integers, values: Floats, keep: NDArray[np.bool_] | None = None
+    series: Integers,
+    ts: Integers,
+    values: Floats,
+    keep: NDArray[np.bool_] | None = None,
+    *,
+    parts: Collection[Part] = PARTS,
 ) -> WatchedRows:
     """Rows of samples in any order: a row for each series and slot.
 
     `ts` is in microseconds since the epoch. `keep` tells the samples of series whose values percentiles
-    are made of. Of samples of one time the order is that in which they come.
+    are made of; of the figures in `PARTS` those in `parts` are made. Of samples of one time the order is that in which they come.
     """
     if not _ordered(series, ts):
         order = np.lexsort((ts, series))
         series, ts, values = series[order], ts[order], values[order]
         keep = None if keep is None else keep[order]
     runs = starts_of(series)
-    return of_runs(runs, series[runs], ts, values, None if keep is None else keep[runs])
+    return of_runs(
+        runs, series[runs], ts, values, None if keep is None else keep[runs], parts=parts
+    )
 
 
 def of_runs(
@@ -37,6 +48,8 @@ def of_runs(
     ts: Integers,
     values: Floats,
     keep: NDArray[np.bool_] | None = None,
+    *,
+    parts: Collection[Part] = PARTS,
 ) -> WatchedRows:
     """The same of samples that are in order: where each series begins, which it is, whether it is kept."""
     slot = slot_of(ts)
@@ -56,13 +69,17 @@ def of_runs(
         grouped = values[places_of(first[many], n[many])]
         begin = n[many].cumsum() - n[many]
 
-    def figure(operation: np.ufunc) -> Floats:
+    def figure(part: Part, operation: np.ufunc) -> Floats:
+        if part not in parts:
+            return _NOT_MADE
         found = values[first]
         found[many] = operation.reduceat(grouped, begin)
         return found
 
-    increase = np.zeros(len(first))
-    increase[many] = _increases(grouped, begin)
+    increase = _NOT_MADE
+    if "increase" in parts:
+        increase = np.zeros(len(first))
+        increase[many] = _increases(grouped, begin)
     kept = np.zeros(len(first), np.bool_) if keep is None else keep[of_run]
     exact = (n == 1) | (kept & (n <= EXACT))
     by_class = kept & (n > EXACT)
@@ -78,9 +95,9 @@ def of_runs(
         ts[last],
         values[first],
         values[last],
-        figure(np.add),
-        figure(np.minimum),
-        figure(np.maximum),
+        figure("sum", np.add),
+        figure("min", np.minimum),
+        figure("max", np.maximum),
         increase,
         np.where(exact, n, 0),
         values[places_of(first[exact], n[exact])],
@@ -112,3 +129,6 @@ def _classes(values: Floats, n: Integers) -> tuple[Integers, NDArray[np.int32], 
     cells, counts = np.unique((row << 32) + (keys + (1 << 31)), return_counts=True)
     spread = np.bincount(cells >> 32, minlength=len(n))
     return spread, ((cells & 0xFFFFFFFF) - (1 << 31)).astype(np.int32), counts
+
+
+_NOT_MADE = np.empty(0)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from schemas.watched import WatchedSeries, entry, partition_of
+from schemas.watched_rows import Part
 
 Labels = Mapping[str, str]
 Match = Callable[[Sequence[Labels]], Sequence[bool]]
@@ -30,13 +31,14 @@ class WatchedRule(NamedTuple):
     tenant_id: UUID
     metric: str
     match: Match
-    percentile: bool
+    parts: Collection[Part]
+    """Of its samples what the rule is made of."""
 
 
 class Watchlist:
     """The series that a set of rules watches."""
 
-    def __init__(self, rules: Iterable[WatchedRule], partitions: int) -> None:
+    def __init__(self, rules: Collection[WatchedRule], partitions: int) -> None:
         self._rules: defaultdict[tuple[UUID, str], list[WatchedRule]] = defaultdict(list)
         for rule in rules:
             self._rules[rule.tenant_id, rule.metric].append(rule)
@@ -44,6 +46,8 @@ class Watchlist:
         """Partitions of the watched topic."""
         self.partitions = sorted({self._partition(*metric) for metric in self._rules})
         """Those of the watched topic that any rule is in."""
+        self.parts = frozenset(part for rule in rules for part in rule.parts)
+        """What any rule asks for."""
 
     @property
     def metrics(self) -> Collection[tuple[UUID, str]]:
@@ -67,7 +71,7 @@ class Watchlist:
         for rule in self._rules.get(metric, ()):
             for position, matches in enumerate(rule.match(labels)):
                 watched[position] |= matches
-                keep[position] |= matches and rule.percentile
+                keep[position] |= matches and "values" in rule.parts
         for one, is_watched, is_kept in zip(series, watched, keep, strict=True):
             if is_watched:
                 yield Watch(one.series_id, entry(one), self._partition(*metric), is_kept)

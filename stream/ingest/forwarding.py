@@ -67,7 +67,7 @@ class Forwarding:
             if not self._watching.needed:
                 return forward_nothing
             every = watchable(batch, batch.samples, batch.points)
-            known = await self._watching.learn(every.ids)
+            known = await self._watching.learn(every.series[every.runs])
             if known is None:
                 return forward_nothing
             making = Making(known, self._epochs, self._silent(batch, known), self._now())

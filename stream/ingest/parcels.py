@@ -32,7 +32,7 @@ _NO_ROWS = reduced(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
 class Samples:
     """Columns of what may be watched; `source` is the place of a sample's source among the batch's claims."""
 
-    source: Integers
+    source: NDArray[np.int32]
     series: Integers
     ts: Integers
     values: Floats
@@ -44,11 +44,6 @@ class Samples:
         other = (self.series[1:] != self.series[:-1]) | (self.source[1:] != self.source[:-1])
         other |= self.ts[1:] < self.ts[:-1]
         return np.flatnonzero(np.append(True, other)[: len(self.ts)])
-
-    @property
-    def ids(self) -> Integers:
-        """The series, distinct and ascending."""
-        return np.unique(self.series[self.runs])
 
     def where(self, mask: NDArray[np.bool_]) -> "Samples":
         """Those where the mask is true."""
@@ -70,7 +65,7 @@ class Making:
 
 def watchable(batch: Batch, samples: Rows, points: Rows) -> Samples:
     """All that is stored of a batch but imported points: history would wake somebody up by mistake."""
-    of_record = np.repeat(np.arange(len(batch.claims)), batch.counts)
+    of_record = np.repeat(np.arange(len(batch.claims), dtype=np.int32), batch.counts)
     return _joined(
         [
             _columns(samples, _numbers(samples.data), of_record),
@@ -94,7 +89,7 @@ def parcels(batch: Batch, every: Samples, making: Making) -> list[Parcel]:
     return found
 
 
-def _columns(rows: Rows, values: Floats, of_record: Integers) -> Samples:
+def _columns(rows: Rows, values: Floats, of_record: NDArray[np.int32]) -> Samples:
     return Samples(
         of_record.take(rows.record),  # twice as fast as by brackets
         np.asarray(rows.data["series_id"]),
@@ -139,23 +134,25 @@ def _newest(every: Samples, sources: int, now: int) -> list[int | None]:
 
 def _watched(every: Samples, known: Known) -> WatchedRows:
     """Rows of the watched series. In place of a series stand source, partition and watch in one number."""
-    runs = every.runs
-    n = np.diff(runs, append=len(every.ts))
+    runs, ts, values = every.runs, every.ts, every.values
+    n = np.diff(runs, append=len(ts))
     at = known.places(every.series[runs])
     if (at < 0).any():
         runs, n, at = runs[at >= 0], n[at >= 0], at[at >= 0]
-    if not len(runs):
+        chosen = places_of(runs, n)
+        ts, values = ts[chosen], values[chosen]
+    if not len(at):
         return _NO_ROWS
-    lane = every.source[runs] * known.watchlist.count + known.partitions[at]
-    # Runs are sorted, not samples: they are few, and leave each series of a lane in the order of time.
-    key = (lane << _PLACE_BITS) + at
+    lane = every.source[runs].astype(np.int64) * known.watchlist.count + known.partitions[at]
+    key, keep, parts = (lane << _PLACE_BITS) + at, known.keep[at], known.watchlist.parts
     order = np.argsort(key, kind="stable")
-    key, n, keep = key[order], n[order], known.keep[at[order]]
-    chosen = places_of(runs[order], n)
-    ts, values = every.ts[chosen], every.values[chosen]
-    if (key[1:] == key[:-1]).any():
-        return reduced(np.repeat(key, n), ts, values, np.repeat(keep, n))
-    return of_runs(n.cumsum() - n, key, ts, values, keep)
+    if (np.diff(key[order]) == 0).any():
+        return reduced(np.repeat(key, n), ts, values, np.repeat(keep, n), parts=parts)
+    rows = of_runs(n.cumsum() - n, key, ts, values, keep, parts=parts)
+    # Put in order when they are few.
+    begin = starts_of(rows.series)
+    count = np.diff(begin, append=len(rows))
+    return rows.take(places_of(begin[order], count[order]))
 
 
 def _of_rows(

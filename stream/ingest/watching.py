@@ -75,8 +75,8 @@ class Known:
         return _at(self.series, ids)
 
     def unknown(self, ids: Integers) -> Integers:
-        """Those of these series that nobody looked at yet."""
-        return ids[_at(self.ids, ids) < 0]
+        """Those of these series that nobody looked at yet: distinct, ascending."""
+        return np.unique(ids[_at(self.ids, ids) < 0])
 
     def with_answers(self, ids: Integers, watches: Sequence[Watch]) -> "Known":
         """These series known as well: those of `watches` watched, the others not."""
@@ -132,7 +132,7 @@ class Watching:
         self._due = float("-inf")
 
     async def learn(self, ids: Integers) -> Known | None:
-        """What is known, of these series (distinct, ascending) as well; None where there is no rule.
+        """What is known, of these series as well; None where there is no rule.
 
         Raises NoTopic, and what the database's client raises: then the next batch asks again. Rules that
         can't be read for another reason leave those in force that there were.
@@ -155,7 +155,7 @@ class Watching:
         new = known.unknown(ids)
         if len(new):
             if len(known.ids) + len(new) > MOST_KNOWN:
-                known, new = Known(known.watchlist), ids
+                known, new = Known(known.watchlist), np.unique(ids)
             found = await self._describe(new.tolist(), known.watchlist.metrics)
             known = known.with_answers(new, known.watchlist.watches(found))
         self._known = known

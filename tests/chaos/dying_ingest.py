@@ -19,6 +19,7 @@ from deploy.probes import serve_probes
 from deploy.signals import until_stopped
 from schemas.settings import Settings
 from schemas.topics import Topics
+from schemas.watched_rows import PARTS
 from sinks.delivery import Written
 from sinks.transactions import Pool
 from stream.core.watchlist import Labels, WatchedRule
@@ -41,7 +42,12 @@ async def _run(port: int, metrics: Sequence[str]) -> None:
     async def rules(pool: Pool) -> Sequence[WatchedRule]:
         tenants = await pool.fetch("SELECT tenant_id FROM tenants")
         return [
-            WatchedRule(tenant, name.removeprefix("p-"), _every, name.startswith("p-"))
+            WatchedRule(
+                tenant,
+                name.removeprefix("p-"),
+                _every,
+                PARTS if name.startswith("p-") else PARTS - {"values"},
+            )
             for (tenant,) in tenants
             for name in metrics
         ]

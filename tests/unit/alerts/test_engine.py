@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -14,9 +14,10 @@ from schemas.batches import Source
 from schemas.rules import Rule
 from schemas.transitions import Transition
 from schemas.watched import Header, Watched, WatchedSeries, decode, encode, entry
-from schemas.watched_rows import SLOT
+from schemas.watched_rows import PARTS, SLOT, Part
 from stream.core.changes import Changes
 from stream.core.engine import Engine
+from stream.core.functions import parts_of
 from stream.core.reduction import reduced
 from stream.core.states import AlertState, decode_checkpoint, encode_checkpoint
 from stream.core.targets import LiveRule
@@ -42,15 +43,21 @@ def live(given: Rule, version: int = 1, hosts: str = "ab") -> LiveRule:
 
 
 def record(
-    samples: Sequence[Sample], place: int, newest: int | None = None, source: int = 0
+    samples: Sequence[Sample],
+    place: int,
+    newest: int | None = None,
+    source: int = 0,
+    *,
+    parts: Collection[Part] = PARTS,
 ) -> Watched:
-    """What ingest would send of these samples."""
+    """What ingest would send of these samples, for rules that ask for these parts."""
     ordered = sorted({sample.series for sample in samples})
     rows = reduced(
         np.array([one.series for one in samples], np.int64),
         np.array([one.ts for one in samples], np.int64),
         np.array([one.value for one in samples], np.float64),
-        np.ones(len(samples), np.bool_),
+        np.full(len(samples), "values" in parts),
+        parts=parts,
     )
     times = [sample.ts for sample in samples]
     header = Header(
@@ -214,7 +221,7 @@ def test_transitions_are_those_of_the_model(
     while samples:
         size = data.draw(st.integers(1, len(samples)), "batch")
         batch, samples = samples[:size], samples[size:]
-        run.add(record(batch, place), batch)
+        run.add(record(batch, place, parts=parts_of(run.rule)), batch)
         place += 1
         action = data.draw(st.sampled_from(["", "", "again", "crash"]))
         if action == "again":

@@ -13,6 +13,7 @@ from schemas.batches import Batch, Source
 from schemas.envelopes import IMPORT_HEADER
 from schemas.errors import Temporary
 from schemas.watched import Watched, WatchedSeries, decode
+from schemas.watched_rows import PARTS
 from sinks.delivery import Written, forward_nothing
 from sinks.watched import Parcel
 from stream.core.watchlist import WatchedRule
@@ -41,7 +42,7 @@ def rule(metric: str, host: str | None = None, *, percentile: bool = False) -> W
         TENANT,
         metric,
         lambda labels: [host in {None, one.get("host")} for one in labels],
-        percentile,
+        PARTS if percentile else PARTS - {"values"},
     )
 
 
@@ -187,6 +188,21 @@ async def test_each_series_is_looked_at_once_until_the_rules_change() -> None:
     (record,) = records(await installation.forward(envelope(sample(value=1), sample(value=4))))
     assert installation.asked == 4
     assert record.rows.exact.tolist() == [1, 4]
+
+
+async def test_only_what_a_rule_asks_for_is_forwarded() -> None:
+    """Of all rules together, as they are now."""
+    first, second = rule("cpu")._replace(parts={"max"}), rule("disk")._replace(parts={"sum"})
+    installation = Installation(first)
+    sent = envelope(sample(value=2), sample(value=5), sample(value=3, labels={"host": "b"}))
+    (record,) = records(await installation.forward(sent))
+    assert record.rows.max.tolist() == [5, 3]
+    np.testing.assert_array_equal(record.rows.sum, [np.nan, 3])
+    installation.rules = [first, second]
+    installation.watching.ask_again()
+    (record,) = records(await installation.forward(sent))
+    assert (record.rows.max.tolist(), record.rows.sum.tolist()) == ([5, 3], [7, 3])
+    np.testing.assert_array_equal(record.rows.min, [np.nan, 3])
 
 
 async def test_a_record_that_grows_too_large_comes_in_parts(

@@ -1,6 +1,7 @@
 """Samples reduced to half seconds, and the records that carry them."""
 
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import fields
 from itertools import pairwise
 from uuid import UUID
@@ -14,7 +15,7 @@ from schemas.batches import Source
 from schemas.errors import Invalid
 from schemas.samples import MAX_MAGNITUDE
 from schemas.watched import Header, WatchedSeries, decode, encode, entry, partition_of
-from schemas.watched_rows import EXACT, SLOT, WatchedRows, class_of, value_of
+from schemas.watched_rows import EXACT, PARTS, SLOT, Part, WatchedRows, class_of, value_of
 from stream.core.reduction import reduced
 
 TENANT = UUID("00000000-0000-0000-0000-000000000001")
@@ -27,7 +28,7 @@ SAMPLES = st.lists(
 Samples = list[tuple[int, int, float]]
 
 
-def reduce(samples: Samples, kept: set[int]) -> WatchedRows:
+def reduce(samples: Samples, kept: set[int], parts: Collection[Part] = PARTS) -> WatchedRows:
     """The samples' rows; values are kept of the series in `kept`."""
     series = np.array([s for s, _, _ in samples], np.int64)
     return reduced(
@@ -35,6 +36,7 @@ def reduce(samples: Samples, kept: set[int]) -> WatchedRows:
         np.array([ts for _, ts, _ in samples], np.int64),
         np.array([value for _, _, value in samples], np.float64),
         np.isin(series, list(kept)),
+        parts=parts,
     )
 
 
@@ -107,6 +109,22 @@ def test_a_record_says_what_was_written(samples: Samples, kept: set[int]) -> Non
     assert all(one.label_set() == {"host": f"h{one.series_id}"} for one in read.described())
 
 
+@given(SAMPLES, st.sets(st.sampled_from(sorted(PARTS - {"values"}))))
+def test_a_figure_that_nobody_asks_for_is_not_sent(samples: Samples, asked: set[Part]) -> None:
+    """It costs no byte; of a row of one sample it is known all the same."""
+    every, some = reduce(samples, set()), reduce(samples, set(), asked)
+    read = decode(record(some)).rows
+    known = every.n == 1
+    for name, column in columns(every).items():
+        expected = np.array(column)
+        if name in PARTS - asked:
+            assert getattr(some, name).tolist() == []
+            expected[~known] = np.nan
+        np.testing.assert_array_equal(getattr(read, name), expected)
+    order = np.arange(len(some))[::-1]
+    assert record(some.take(order).take(order)) == record(some)
+
+
 @given(st.binary(max_size=80), st.integers(0, 200))
 def test_nothing_else_is_read(junk: bytes, place: int) -> None:
     """Not noise, not a record that broke off, not one with bytes of something else in it."""
@@ -117,7 +135,7 @@ def test_nothing_else_is_read(junk: bytes, place: int) -> None:
                 read = decode(wrong)
             except Invalid:
                 continue
-            # zstd has no checksum: what was changed may be a number, as long as all fits together.
+            # LZ4 has no checksum: what was changed may be a number, as long as all fits together.
             assert len(read.rows) == len(read.rows.n) == len(read.rows.max)
 
 

@@ -116,6 +116,8 @@ class Rows:
     data: pa.RecordBatch
     record: NDArray[np.int32]
     item: NDArray[np.int32]
+    encoded: bytes | None = None
+    """As COPY wants them, where that was made ahead."""
 
     def take(self, chosen: NDArray[np.int64]) -> "Rows":
         """The rows at these positions."""

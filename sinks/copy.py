@@ -23,6 +23,12 @@ class Refused(NamedTuple):
     message: str
 
 
+def encode_ahead(rows: Rows) -> None:
+    """Make what COPY sends before its transaction waits for it."""
+    if rows.data.num_rows:
+        rows.encoded = encode(rows)
+
+
 def encode(rows: Rows) -> bytes:
     """PostgreSQL's binary COPY format of the rows."""
     encoder = pgpq.ArrowToPostgresBinaryEncoder(rows.data.schema)
@@ -34,7 +40,7 @@ async def copy_rows(connection: Connection, table: str, rows: Rows) -> None:
     if rows.data.num_rows:
         await connection.copy_to_table(
             table,
-            source=pieces(encode(rows)),
+            source=pieces(rows.encoded or encode(rows)),
             columns=rows.data.schema.names,
             format="binary",
         )

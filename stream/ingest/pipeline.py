@@ -113,6 +113,7 @@ class Pipeline:
                 batch = await self._until_up(partial(self._decoder.decode, _chunks(work)))
                 self._metrics.batch_seconds.labels("decode").observe(monotonic() - started)
                 # While the last batch is written: the database is not to wait for it.
+                self._delivery.prepare(batch)
                 forward = await self._until_up(partial(self._forwarding.prepare, batch))
                 if writing is not None:
                     await writing

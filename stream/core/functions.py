@@ -34,7 +34,7 @@ def parts_of(rule: Rule) -> frozenset[Part]:
     if rule.percentile is not None:
         return frozenset({"values"})
     made_of = _MADE_OF.get(rule.function or "")
-    return frozenset(made_of[:1]) if made_of else frozenset()
+    return frozenset({made_of[0]}) if made_of else frozenset()
 
 
 def slots(rule: Rule) -> int:

@@ -2,7 +2,8 @@
 
 import asyncio
 import signal
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from sinks.database import connect_pool
 from sinks.forget import Forgetting, drain
 from sinks.migrate import migrate
 from tests.brokers import private_broker
-from tests.ingestion import Bench, ingestion
+from tests.ingestion import ARRIVES_WITHIN, Bench, ingestion
 from tests.processes import Headrace, headrace
+from tests.relays import CopyRelay
 from tests.servers import runtime
 
 TOTAL = 1_500_000
@@ -39,20 +41,22 @@ async def test_three_kills_in_mid_drain_leave_count_and_ledger_exact(
     assert await bench.rows() == TOTAL
 
 
-async def _pause_in_mid_copy(bench: Bench, worker: Headrace) -> None:
-    """Stop a writer where it hurts most: its COPY is open and its offset rows are locked."""
-    while True:
-        worker.send(signal.SIGSTOP)
-        # What was on its way arrives, and the session then waits for the rest.
-        await asyncio.sleep(0.1)
-        if await bench.pool.fetchval(
-            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()"
-            " AND application_name = 'headrace ingest' AND state = 'active'"
-            " AND query LIKE 'COPY %' AND wait_event = 'ClientRead')"
-        ):
-            return
-        worker.send(signal.SIGCONT)
-        await asyncio.sleep(0.02)
+@asynccontextmanager
+async def _paused_in_mid_copy(bench: Bench, log: Path) -> AsyncIterator[Headrace]:
+    """A writer, stopped where it hurts most: its COPY is open and its offset rows are locked."""
+    async with CopyRelay.before(bench.dsn) as (relay, dsn):
+        with headrace("ingest", env=bench.env(HEADRACE_DATABASE=dsn), log=log) as worker:
+            await bench.stored_at_least(1)
+            async with asyncio.timeout(ARRIVES_WITHIN):
+                await relay.stall_in_copy()
+                worker.send(signal.SIGSTOP)
+                while not await bench.pool.fetchval(  # noqa: ASYNC110 # another process' session
+                    "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()"
+                    " AND application_name = 'headrace ingest' AND state = 'active'"
+                    " AND query LIKE 'COPY %' AND wait_event = 'ClientRead')"
+                ):
+                    await asyncio.sleep(0.02)
+            yield worker
 
 
 async def test_a_worker_paused_in_mid_copy_that_wakes_up_doubles_nothing(
@@ -61,10 +65,9 @@ async def test_a_worker_paused_in_mid_copy_that_wakes_up_doubles_nothing(
     """A zombie still holds batches that its successor stored: the offsets tell it so."""
     load = Workload("json100", TOTAL, bench.tenant, datetime.now(UTC) - timedelta(hours=1))
     await bench.produce(load.values())
-    with headrace("ingest", env=bench.env(), log=tmp_path / "zombie") as zombie:
-        await bench.stored_at_least(1)
-        await _pause_in_mid_copy(bench, zombie)
+    async with _paused_in_mid_copy(bench, tmp_path / "zombie") as zombie:
         before = (await bench.ledger())["stored"]
+        assert before < TOTAL
         with headrace("ingest", env=bench.env(), log=tmp_path / "successor") as successor:
             # The group expels the sleeper, and its successor ends the transaction that it holds open.
             await bench.stored_at_least(min(before + TOTAL // 4, TOTAL))
@@ -149,9 +152,7 @@ async def test_a_deletion_while_a_writer_sleeps_in_mid_copy_waits_for_its_end(
     """The sleeper's rows are under the old numbers: its successor ends it, then the metric goes."""
     load = Workload("json100", TOTAL, bench.tenant, datetime.now(UTC) - timedelta(hours=1))
     await bench.produce(load.values())
-    with headrace("ingest", env=bench.env(), log=tmp_path / "zombie") as zombie:
-        await bench.stored_at_least(1)
-        await _pause_in_mid_copy(bench, zombie)
+    async with _paused_in_mid_copy(bench, tmp_path / "zombie") as zombie:
         with headrace("ingest", env=bench.env(), log=tmp_path / "successor") as successor:
             gone = await _delete(bench, "cpu_usage")
             zombie.send(signal.SIGCONT)

@@ -9,6 +9,7 @@
         parameters, credentials, problems, representations, freshness          the HTTP edge
         figures          what a figure is read from, and how exact it is then
           routing        the coarsest source that answers a question exactly
+          settled        what of a range need not be read again
           aggregates, percentiles, rates, sketches                  partial figures, and how they merge
         series, matchers, pages, samples                            which series; rows of them
         filling, downsample, provenance, summaries                  what becomes of figures in an answer

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from query import columns, routing
-from query.columns import Floats, Integers
-from query.database import Reading, Rows
+from query.columns import Columns, Floats
+from query.database import Plan, Reading, Rows
 from query.parameters import TimeRange
 from query.problems import bad_parameter
 from query.routing import Piece, Resolution, Route
@@ -19,6 +19,8 @@ MOST_RAW = 2_000_000
 """Raw samples that one request may read: a second, where they have to be sorted."""
 _MOST_ROLLED = 5_000_000
 """Rows of a rollup that one request may read."""
+_FEW = 1_000
+"""Rows of a rollup up to which a plan for all values does as well, and spares a millisecond of planning."""
 _MINUTE = timedelta(minutes=1)
 _SHORT = timedelta(hours=2)
 """Range whose samples are counted by the minute: an hour at either end would be more than the rest."""
@@ -28,15 +30,12 @@ _PARTS = {"avg": ["sum"], "sum": ["sum"], "min": ["min"], "max": ["max"], "count
 
 
 @dataclass(frozen=True)
-class Numbers:
-    """What became of the numbers of each bucket that has any: columns, ascending by time.
+class Numbers(Columns):
+    """What became of the numbers of each bucket that has any.
 
-    They merge; averages would not. What was not asked for is empty.
+    They merge; averages would not.
     """
 
-    at: Integers
-    """Where the bucket begins, in microseconds since the epoch."""
-    n: Integers
     sum: Floats
     min: Floats
     max: Floats
@@ -59,6 +58,14 @@ class Numbers:
 
 _NO_COUNTS, _NO_FIGURES = np.empty(0, np.int64), np.empty(0)
 _NONE = Numbers(_NO_COUNTS, _NO_COUNTS, _NO_FIGURES, _NO_FIGURES, _NO_FIGURES)
+
+
+def plan_of(bucket: timedelta | None) -> Plan:
+    """How to plan what is read in such buckets, as long as it is little.
+
+    Where that is raw samples, for their values: a plan once for all opens the tables of all days.
+    """
+    return "generic" if bucket is None or bucket >= _MINUTE else "custom"
 
 
 def parts_of(figures: Sequence[str]) -> list[str]:
@@ -85,10 +92,7 @@ def _merged(pieces: Sequence[Numbers]) -> Numbers:
     """Those of pieces that follow each other: where one ends the next may begin in the same bucket."""
     if len(pieces) <= 1:
         return pieces[0] if pieces else _NONE
-    at, n, *parts = (
-        np.concatenate([getattr(piece, name) for piece in pieces])
-        for name in ("at", "n", "sum", "min", "max")
-    )
+    at, n, *parts = columns.joined(pieces).columns
     first = np.flatnonzero(np.diff(at, prepend=at[0] - 1))
     merged = (
         how.reduceat(part, first) if len(part) else part
@@ -126,9 +130,11 @@ async def piece_rows(
     """
     if not selection.ids:
         return []
-    buckets = (piece.end - piece.start) // routing.WIDTHS[piece.level]
-    if piece.level != "raw" and len(selection.ids) * buckets > _MOST_ROLLED:
-        raise too_many("start", f"{len(selection.ids) * buckets} buckets of {piece.level}")
+    buckets = len(selection.ids) * ((piece.end - piece.start) // routing.WIDTHS[piece.level])
+    if piece.level != "raw" and buckets > _MOST_ROLLED:
+        raise too_many("start", f"{buckets} buckets of {piece.level}")
+    if plan_of(route.bucket) == "generic" and (piece.level == "raw" or buckets > _FEW):
+        await reading.rows("plan_for_values")
     times = (piece.start, piece.end, *route.grid)
     return await reading.rows(
         f"{query}_{piece.level}", selection.ids, selection.groups, *times, selection.name, *more

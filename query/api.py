@@ -35,6 +35,7 @@ from query.compression import Compressed
 from query.database import Database
 from query.departures import Departures
 from query.routing import Retention
+from query.settled import Memory
 from query.sizes import Sizes
 from schemas.keys import Keyring
 from schemas.problems import components
@@ -84,6 +85,7 @@ def create_api(
     retention: Retention = _RETENTION,
     clock: Callable[[], datetime] = _utc_now,
     approvals: parts.Approvals | None = None,
+    memory: Memory | None = None,
 ) -> FastAPI:
     """Make the application. It owns nothing: whoever made the parts closes them.
 
@@ -93,7 +95,8 @@ def create_api(
     app = FastAPIOffline(
         title="headrace query API", version="1", description=_DESCRIPTION, redoc_url=None
     )
-    parts.install(app, parts.Parts(keyring, database, limits, retention, clock, approvals))
+    kept = Memory() if memory is None else memory
+    parts.install(app, parts.Parts(keyring, database, limits, retention, clock, kept, approvals))
     problems.install(app)
     # From the inside out.
     app.add_middleware(Sizes)

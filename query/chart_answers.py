@@ -10,7 +10,7 @@ from pydantic import Field
 from typing_extensions import TypedDict  # pydantic takes the one of typing from Python 3.12 on
 
 from query.answers import Answer
-from query.columns import Points, joined
+from query.columns import NO_POINTS, Points, joined
 from query.freshness import Level
 from query.parameters import FIGURES
 from query.provenance import Sourced
@@ -73,17 +73,18 @@ Grouped = Sequence[tuple[Mapping[str, str], Points]]
 """Points of groups, by the labels that each has in common."""
 
 
+class _Row(msgspec.Struct):
+    """As `Point`: made in half the time of a dictionary, of which there are hundreds."""
+
+    timestamp: datetime
+    value: float | None
+    n: int
+
+
 def points_json(points: Points) -> bytes:
     """A list of `Point`, written."""
-    rows = [
-        {"timestamp": at, "value": value, "n": n}
-        for at, value, n in zip(
-            points.at.astype("M8[us]").tolist(),
-            points.value.tolist(),
-            points.n.tolist(),
-            strict=True,
-        )
-    ]
+    columns = (points.at.astype("M8[us]"), points.value, points.n)
+    rows = list(map(_Row, *(column.tolist() for column in columns)))
     # Times with a zone take ten times as long to make; these are UTC. What is no number becomes null.
     return msgspec.json.encode(rows).replace(b'","value"', b'Z","value"')
 
@@ -99,7 +100,7 @@ def groups_json(groups: Grouped) -> bytes:
 def points_table(groups: Grouped) -> pa.Table:
     """Points of groups as rows, each with its group's labels."""
     pairs = [list(labels.items()) for labels, points in groups for _ in range(len(points))]
-    every = joined([points for _, points in groups])
+    every = joined([NO_POINTS, *(points for _, points in groups)])
     return pa.table(
         {
             "timestamp": pa.array(every.at).cast(TIME),

@@ -2,7 +2,8 @@
 
 from fastapi import APIRouter, Request, Response
 
-from query import figures, freshness
+from query import figures, freshness, settled
+from query.aggregates import plan_of
 from query.chart_answers import (
     Aggregate,
     Aggregates,
@@ -85,11 +86,21 @@ async def bucketed(
     asked = time_range(start, end, now)
     check_buckets(asked, bucket)
     async with parts.database.reading(tenant, "generic") as reading:
-        subject = await look_up(reading, name, label, match, asked)
+        subject = await look_up(
+            reading,
+            name,
+            label,
+            match,
+            asked,
+            plan=plan_of(bucket),
+            with_hours=settled.is_worth_it(asked),
+        )
         defined = subject.defined
         figure = agg or defined.aggregation
         kept = parts.retention.kept(now, defined.retention_days)
-        question = Question(asked, bucket, now, kept, defined)
+        hours = subject.hours
+        recollection = parts.memory.recollection(tenant, hours, now) if hours else None
+        question = Question(asked, bucket, now, kept, defined, recollection)
         route = question.route(figure)
         etag = freshness.etag(
             subject.state, request, tenant, asked=route.asked, level=route.level, now=now
@@ -145,7 +156,7 @@ async def aggregated(
     asked = time_range(start, end, now)
     wanted = [one for one in FIGURES if one in agg.split(",")]
     async with parts.database.reading(tenant, "generic") as reading:
-        subject = await look_up(reading, name, label, match, asked)
+        subject = await look_up(reading, name, label, match, asked, plan="generic")
         defined = subject.defined
         kept = parts.retention.kept(now, defined.retention_days)
         question = Question(asked, None, now, kept, defined)

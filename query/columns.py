@@ -5,9 +5,9 @@ longer than to find them.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
-from typing import TypeAlias
+from typing import Any, Self, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,35 +18,53 @@ Floats: TypeAlias = NDArray[np.float64]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DATABASE_EPOCH = (datetime(2000, 1, 1, tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
 
+_ELEMENT = np.dtype([("size", ">i4"), ("value", ">i8")])
+_ELEMENTS_BEGIN = 20
+"""Of `array_send`: behind its dimension, flags, type, length and lower bound."""
+
 
 @dataclass(frozen=True)
-class Points:
-    """A figure by bucket, in columns that ascend by time."""
+class Columns:
+    """What is known of buckets of time, in columns that ascend by time; one that is not wanted is empty."""
 
     at: Integers
     """Where each bucket begins, in microseconds since the epoch."""
     n: Integers
     """Samples in it."""
-    value: Floats
-    """Not a number where there is none."""
 
     def __len__(self) -> int:
         """How many buckets."""
         return len(self.at)
 
-    def take(self, chosen: Integers) -> "Points":
-        """The points at these positions."""
-        return Points(self.at[chosen], self.n[chosen], self.value[chosen])
+    def take(self, chosen: NDArray[Any]) -> Self:
+        """The buckets at these positions, or where this is true."""
+        return type(self)(*(column[chosen] if len(column) else column for column in self.columns))
+
+    @property
+    def columns(self) -> list[NDArray[Any]]:
+        """All of them, in the order of the fields."""
+        return [getattr(self, field.name) for field in fields(self)]
+
+
+@dataclass(frozen=True)
+class Points(Columns):
+    """A figure by bucket."""
+
+    value: Floats
+    """Not a number where there is none."""
 
 
 NO_POINTS = Points(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
 
+C = TypeVar("C", bound=Columns)
 
-def joined(some: Sequence[Points]) -> Points:
-    """These one after the other."""
-    every = [NO_POINTS, *some]
-    columns = ([getattr(one, name) for one in every] for name in ("at", "n", "value"))
-    return Points(*map(np.concatenate, columns))
+
+def joined(some: Sequence[C]) -> C:
+    """These, of which there is one at least, one after the other."""
+    first, *more = some
+    if not more:
+        return first
+    return type(first)(*map(np.concatenate, zip(*(one.columns for one in some), strict=True)))
 
 
 def micros(moment: datetime | timedelta) -> int:
@@ -63,6 +81,16 @@ def times(column: bytes) -> Integers:
 def integers(column: bytes) -> Integers:
     """A column of `int8send`."""
     return np.frombuffer(column, ">i8").astype(np.int64)
+
+
+def array(column: bytes) -> Integers:
+    """What `array_send` makes of bigint, none of it NULL."""
+    return np.frombuffer(column, _ELEMENT, offset=_ELEMENTS_BEGIN)["value"].astype(np.int64)
+
+
+def times_of_array(column: bytes) -> Integers:
+    """What `array_send` makes of timestamptz, in microseconds since the epoch."""
+    return array(column) + _DATABASE_EPOCH
 
 
 def small_integers(column: bytes) -> Integers:

@@ -66,7 +66,8 @@ SELECT set_config('app.tenant_id', '{tenant}', true),
 Plan: TypeAlias = Literal["custom", "generic"]
 """Whether a transaction's statements are planned for their values, or once for all values.
 
-For requests that begin with `subject`, of whose cost planning is two thirds; it sets custom for the rest.
+Once: for requests that begin with `subject`, of whose cost planning is two thirds. It says what the rest is
+planned for; where that is all values too, `plan_for_values` changes it before a statement that reads a lot.
 """
 _PATIENCE = 5.0
 _NOT_MIGRATED = "The database is not migrated. Run: headrace migrate"

@@ -1,18 +1,21 @@
 """Answers for one figure of a metric: finds what to read it from, reads it, says how exact it is."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Generic, TypeVar
 
 from query import aggregates, percentiles, routing
-from query.columns import Points
+from query.columns import C, Points
 from query.database import Reading
 from query.parameters import Figure, TimeRange
-from query.percentiles import PERCENTILES, Percentiles
+from query.percentiles import PERCENTILES, Percentiles, SketchesMissing
 from query.rates import rates
 from query.routing import Degradation, Kept, Route
 from query.series import Defined, Selection
+from query.settled import Recollection
 from query.subject import REACH
 from schemas.definitions import Aggregation
 
@@ -52,6 +55,8 @@ class Question:
     now: datetime
     kept: Kept
     defined: Defined
+    recollection: Recollection | None = None
+    """Of a question in buckets: what may be answered without reading it again."""
 
     @property
     def is_kept(self) -> bool:
@@ -84,7 +89,8 @@ async def series(
         return Found([one.points() for one in some.values], some.route, some.exact)
     route = question.route(aggregation)
     parts = aggregates.parts_of([aggregation])
-    found = await aggregates.numbers(reading, selection, route, parts)
+    read = partial(aggregates.numbers, reading, selection, parts=parts)
+    found = await _read(question, selection, route, ("numbers", *parts), read)
     return Found([Points(one.at, one.n, one.figure(aggregation)) for one in found], route)
 
 
@@ -116,21 +122,34 @@ async def whole(
 
 async def quantiles(
     reading: Reading, selection: Selection, question: Question, shares: Sequence[float]
-) -> Found[list[Percentiles]]:
+) -> Found[Sequence[Percentiles]]:
     """Percentiles of each group: exact, or from sketches, or of the samples that are left.
 
     Raises a validation error when that would read too much.
     """
     route = question.route("p50")
+    kind = ("percentiles", *shares)
     if route.level == "sketch_1h":
-        found = await percentiles.from_sketches(reading, selection, route, shares)
-        if found is not None:
-            return Found(found, route, exact=False)
+        read = partial(percentiles.from_sketches, reading, selection, shares=shares)
+        with suppress(SketchesMissing):
+            return Found(await _read(question, selection, route, kind, read), route, exact=False)
         undone = "the metric's sketches are not made yet: these are the raw samples that are kept"
         route = routing.from_raw(question.asked, question.bucket)
         route = replace(route, degradation=Degradation("sketch_1h", "raw", undone))
-    found = await percentiles.from_raw(reading, selection, route, shares)
-    return Found(found, route, exact=question.is_kept)
+    read = partial(percentiles.from_raw, reading, selection, shares=shares)
+    return Found(await _read(question, selection, route, kind, read), route, question.is_kept)
+
+
+async def _read(
+    question: Question,
+    selection: Selection,
+    route: Route,
+    kind: Hashable,
+    read: Callable[[Route], Awaitable[Sequence[C]]],
+) -> Sequence[C]:
+    if question.recollection is None:
+        return await read(route)
+    return await question.recollection.completed(selection, route, kind, read)
 
 
 async def _rates(reading: Reading, selection: Selection, question: Question) -> Found[list[Points]]:

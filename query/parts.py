@@ -10,6 +10,7 @@ from fastapi import Depends, FastAPI, Request
 
 from query.database import Database
 from query.routing import Retention
+from query.settled import Memory
 from schemas.keys import Keyring
 
 
@@ -47,7 +48,7 @@ class Approvals(Protocol):
 
 @dataclass(frozen=True)
 class Parts:
-    """Who may ask, where rows are, what the limits are, how long what is kept, and the time (aware).
+    """Who may ask, where rows are, what the limits are, how long what is kept, the time (aware), a memory.
 
     Without `approvals` nothing can be approved here.
     """
@@ -57,6 +58,7 @@ class Parts:
     limits: Limits
     retention: Retention
     clock: Callable[[], datetime]
+    memory: Memory
     approvals: Approvals | None = None
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from query import columns, routing, sketches
 from query.aggregates import check_raw, piece_rows, too_many
-from query.columns import Floats, Integers, Points, micros
+from query.columns import Columns, Floats, Integers, Points, micros
 from query.database import Reading
 from query.routing import Piece, Route
 from query.series import Selection
@@ -25,14 +26,16 @@ _AT_ONCE = 5_000
 """Sketches that are held at a time: some ten megabytes."""
 
 
-@dataclass(frozen=True)
-class Percentiles:
-    """Of each bucket that has a number: columns, ascending by time; `values` has a line a bucket."""
+class SketchesMissing(Exception):
+    """Samples are there that are in no sketch yet."""
 
-    at: Integers
-    n: Integers
+
+@dataclass(frozen=True)
+class Percentiles(Columns):
+    """Of each bucket that has a number."""
+
     values: Floats
-    """As they were asked for."""
+    """A line a bucket: as they were asked for."""
 
     def points(self) -> Points:
         """The first of them."""
@@ -46,12 +49,12 @@ async def from_raw(
 
     Raises a validation error when that would read too much.
     """
-    (piece,) = route.pieces
-    await check_raw(reading, selection, piece)
-    rows = await piece_rows(reading, "percentiles", selection, route, piece, list(shares))
     by_group: list[list[Any]] = [[] for _ in selection.labels]
-    for row in rows:
-        by_group[row["grp"]].append(row)
+    for piece in route.pieces:
+        await check_raw(reading, selection, piece)
+        rows = await piece_rows(reading, "percentiles", selection, route, piece, list(shares))
+        for row in rows:
+            by_group[row["grp"]].append(row)
     return [
         Percentiles(
             np.array([micros(row["at"]) for row in some], np.int64),
@@ -64,39 +67,47 @@ async def from_raw(
 
 async def from_sketches(
     reading: Reading, selection: Selection, route: Route, shares: Sequence[float]
-) -> list[Percentiles] | None:
-    """Percentiles of each group; None when the sketches don't have the samples yet.
-
-    Raises a validation error when that would read too much.
-    """
-    (core,) = (piece for piece in route.pieces if piece.level == route.level)
-    hours = (core.end - core.start) // routing.WIDTHS[core.level]
+) -> list[Percentiles]:
+    """Percentiles of each group. Raises SketchesMissing, and a validation error when that would read too much."""
+    cores = [piece for piece in route.pieces if piece.level == "sketch_1h"]
+    hours = sum((core.end - core.start) // routing.WIDTHS[core.level] for core in cores)
     if hours * len(selection.ids) > MOST_SKETCHES:
         raise too_many("start", f"{hours * len(selection.ids)} sketches (at most {MOST_SKETCHES})")
     for piece in route.pieces:
         await check_raw(reading, selection, piece)
     places = _Places.of(route)
     found = sketches.NONE
-    oldest = core.end
-    for piece in _slices(route, max(1, _AT_ONCE // max(1, len(selection.ids)))):
-        for row in await piece_rows(reading, "classes", selection, route, piece):
-            if row["at"] is None:
-                continue
-            sizes = columns.small_integers(row["sizes"])
-            at = places.of_buckets(columns.times(row["at"]), columns.small_integers(row["grp"]))
-            if len(sizes) >= _AT_ONCE // 2:
-                # In a thread: thousands of them take longer than other requests should wait.
-                found = await asyncio.to_thread(_merged, found, at, sizes, row["classes"])
-            else:
-                found = _merged(found, at, sizes, row["classes"])
-            if piece.level == core.level:
-                oldest = min(oldest, row["oldest"])
-    # Of the past, sketches are made from the newest day back: what is not made yet is older than all.
-    if selection.ids and core.start < oldest:
-        undone = await reading.rows("is_rolled", selection.ids, core.start, oldest, selection.name)
-        if undone[0]["is_rolled"]:
-            return None
+    for piece in route.pieces:
+        oldest = piece.end
+        for part in _slices(piece, max(1, _AT_ONCE // max(1, len(selection.ids)))):
+            for row in await piece_rows(reading, "classes", selection, route, part):
+                if row["at"] is None:
+                    continue
+                sizes = columns.small_integers(row["sizes"])
+                at = places.of_buckets(columns.times(row["at"]), columns.small_integers(row["grp"]))
+                if len(sizes) >= _AT_ONCE // 2:
+                    # In a thread: thousands of them take longer than other requests should wait.
+                    found = await asyncio.to_thread(_merged, found, at, sizes, row["classes"])
+                else:
+                    found = _merged(found, at, sizes, row["classes"])
+                if piece in cores:
+                    oldest = min(oldest, row["oldest"])
+        if piece in cores:
+            await _check_made(reading, selection, piece.start, oldest)
     return places.by_group(found, shares, len(selection.labels))
+
+
+async def _check_made(
+    reading: Reading, selection: Selection, start: datetime, oldest: datetime
+) -> None:
+    """Raise SketchesMissing when there are samples from before the oldest sketch.
+
+    Of the past, sketches are made from the newest day back: what is not made yet is older than all.
+    """
+    if selection.ids and start < oldest:
+        rows = await reading.rows("is_rolled", selection.ids, start, oldest, selection.name)
+        if rows[0]["is_rolled"]:
+            raise SketchesMissing
 
 
 @dataclass(frozen=True)
@@ -134,12 +145,11 @@ def _merged(found: Sketches, places: Integers, sizes: Integers, classes: bytes) 
     return found.merged(sketches.divided(places, sizes, classes))
 
 
-def _slices(route: Route, hours: int) -> Iterator[Piece]:
-    """The route's pieces, those of sketches no longer than so many hours."""
-    for piece in route.pieces:
-        start = piece.start
-        step = hours * routing.WIDTHS[piece.level] if piece.level != "raw" else piece.end - start
-        while start < piece.end:
-            end = min(start + step, piece.end)
-            yield Piece(piece.level, start, end)
-            start = end
+def _slices(piece: Piece, hours: int) -> Iterator[Piece]:
+    """A piece, or when it is of sketches parts of it, no longer than so many hours."""
+    start = piece.start
+    step = hours * routing.WIDTHS[piece.level] if piece.level != "raw" else piece.end - start
+    while start < piece.end:
+        end = min(start + step, piece.end)
+        yield Piece(piece.level, start, end)
+        start = end

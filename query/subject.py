@@ -13,11 +13,12 @@ from typing import Any
 import msgspec
 
 from query import matchers, routing
-from query.database import Reading
+from query.database import Plan, Reading
 from query.freshness import State
 from query.parameters import TimeRange
 from query.problems import bad_parameter
 from query.series import Defined, Labels
+from query.settled import Hours
 from schemas.matchers import Matcher, parse
 
 MAX_SERIES = 10_000
@@ -42,6 +43,8 @@ class Subject:
     """Matchers that the database has not tried."""
     ids: Sequence[int]
     labels: Sequence[str]
+    hours: Hours | None
+    """Of at least the range, when they are worth reading."""
 
     async def series(self) -> dict[int, Labels]:
         """Labels by series id, ascending, of the metric's series that are meant.
@@ -69,9 +72,19 @@ class Subject:
 
 
 async def look_up(
-    reading: Reading, name: str, label: Iterable[str], match: Iterable[str], asked: TimeRange
+    reading: Reading,
+    name: str,
+    label: Iterable[str],
+    match: Iterable[str],
+    asked: TimeRange,
+    *,
+    plan: Plan = "custom",
+    with_hours: bool = False,
 ) -> Subject:
-    """Find a metric, and its series that have these labels and match. Raises as `Reading.rows`."""
+    """Find a metric, and its series that have these labels and match. Raises as `Reading.rows`.
+
+    `plan` is for the statements that follow; `with_hours` asks for the versions of the range's hours.
+    """
     wanted: Labels = dict(pair.split(":", 1) for pair in label)
     rest = []
     for matcher in map(parse, match):
@@ -83,9 +96,13 @@ async def look_up(
     start, end = routing.floor(asked.start, "1h") - REACH, routing.ceiling(asked.end, "1h")
     most = MAX_MATCHED if rest else MAX_SERIES
     labels = msgspec.json.encode(wanted).decode()
-    (row,) = await reading.rows("subject", start, end, name, labels, most + 1)
+    (row,) = await reading.rows(
+        "subject", start, end, name, labels, most + 1, with_hours, f"force_{plan}_plan"
+    )
     defined = _of(Defined, row) if row["version"] is not None else Defined()
-    return Subject(name, defined, _of(State, row), rest, row["ids"] or (), row["labels"] or ())
+    hours = Hours.of(row, start, end) if with_hours else None
+    state, ids, shown = _of(State, row), row["ids"] or (), row["labels"] or ()
+    return Subject(name, defined, state, rest, ids, shown, hours)
 
 
 def _of(kind: Any, row: Any) -> Any:

@@ -1,5 +1,6 @@
 """Measures the dashboards of load tests over a year of nights: time, CPU and rows of each request."""
 
+import random
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -8,6 +9,7 @@ import psutil
 from deploy.bench.dashboards_load import load_nights
 from deploy.bench.dashboards_mix import dashboards
 from deploy.bench.query_load import Pool, Report
+from deploy.bench.query_mix import Panel, Parameters
 from deploy.bench.query_rows import Witness
 from deploy.bench.query_traffic import WARM_UP, Timing, api_process, time_panels
 from sinks.database import connect_pool
@@ -67,6 +69,10 @@ async def bench_dashboards(
                 owners, tenant.tenant_id, last, nights=nights, seconds=60 * minutes, report=report
             )
             panels = dashboards(last, nights, str(runs[-1]))
+
+            def ask(panel: Panel, _: random.Random) -> Parameters:
+                return panel.query(last)
+
             alone: dict[str, list[float]] = {}
             cpu: dict[str, tuple[float, float | None]] = {}
             async with api_process(dsn, _KEPT) as url:
@@ -74,7 +80,7 @@ async def bench_dashboards(
                     report("asking one by one", n, len(panels))
                     api, database = await _cpu(admins)
                     alone |= await time_panels(
-                        url, key, [panel], last, rounds=rounds, concurrency=1, report=_quiet
+                        url, key, [panel], ask, rounds=rounds, concurrency=1, report=_quiet
                     )
                     api_after, database_after = await _cpu(admins)
                     asked = rounds + WARM_UP
@@ -83,7 +89,7 @@ async def bench_dashboards(
                         round(1e3 * (database_after - database) / asked, 2) if database else None,
                     )
                 busy = await time_panels(
-                    url, key, panels, last, rounds=rounds, concurrency=clients, report=report
+                    url, key, panels, ask, rounds=rounds, concurrency=clients, report=report
                 )
             witness = Witness(readers, tenant.tenant_id, key, _KEPT)
             rows = {panel.name: await witness.rows_read(panel, last) for panel in panels}

@@ -1,6 +1,7 @@
 """The panels that the query benchmark asks for, as dashboards over a fleet of hosts do."""
 
-from dataclasses import dataclass, field
+import random
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 METRICS = (
@@ -18,7 +19,11 @@ METRICS = (
 LATENCY = "bench_latency"
 """Defined as a histogram: its percentiles over days come from sketches. The others are gauges."""
 
+_MINUTES = 15
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+Parameters = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,18 @@ class Question:
         first = end - self.span
         return first - (first - _EPOCH) % self.bucket, end + (_EPOCH - end) % self.bucket
 
+    def parameters(self, end: datetime) -> Parameters:
+        """The query string, for data that ends at `end`."""
+        first, last = self.range(end)
+        return (
+            ("bucket", f"{self.bucket.total_seconds():.0f}s"),
+            ("agg", "avg" if self.percentile is None else f"p{100 * self.percentile:.0f}"),
+            *(("label", f"{key}:{value}") for key, value in self.labels.items()),
+            *((("by", self.by),) if self.by else ()),
+            ("start", _text(first)),
+            ("end", _text(last)),
+        )
+
 
 @dataclass(frozen=True)
 class Panel:
@@ -45,15 +62,20 @@ class Panel:
 
     name: str
     path: str
-    parameters: tuple[tuple[str, str], ...] = ()
+    parameters: Parameters = ()
     question: Question | None = None
 
-    def query(self, end: datetime) -> tuple[tuple[str, str], ...]:
+    def query(self, end: datetime) -> Parameters:
         """The query string, for data that ends at `end`."""
+        return self.parameters if self.question is None else self.question.parameters(end)
+
+    def look(self, end: datetime, hosts: int, order: random.Random) -> Parameters:
+        """As `query`, of any of the hosts, and as it was asked in one of the last minutes."""
         if self.question is None:
             return self.parameters
-        first, last = self.question.range(end)
-        return *self.parameters, ("start", _text(first)), ("end", _text(last))
+        labels = {key: f"host-{order.randint(1, hosts)}" for key in self.question.labels}
+        at = end - timedelta(minutes=order.randrange(_MINUTES))
+        return replace(self.question, labels=labels).parameters(at)
 
 
 def mix(days: int) -> tuple[Panel, ...]:
@@ -78,13 +100,7 @@ def mix(days: int) -> tuple[Panel, ...]:
 
 
 def _series(name: str, question: Question) -> Panel:
-    asked = [("bucket", f"{question.bucket.total_seconds():.0f}s")]
-    share = question.percentile
-    asked.append(("agg", "avg" if share is None else f"p{100 * share:.0f}"))
-    asked += [("label", f"{key}:{value}") for key, value in question.labels.items()]
-    if question.by is not None:
-        asked.append(("by", question.by))
-    return Panel(name, f"/metrics/series/{question.metric}", tuple(asked), question)
+    return Panel(name, f"/metrics/series/{question.metric}", question=question)
 
 
 def _text(moment: datetime) -> str:

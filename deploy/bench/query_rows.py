@@ -16,6 +16,7 @@ from deploy.bench.query_mix import Panel, Question
 from query.api import create_api
 from query.database import QUERIES, Database, Plan, Reading, Rows, TenantDatabase, transaction
 from query.routing import Retention
+from query.settled import Memory
 from schemas.errors import Temporary
 from schemas.named_queries import load
 from sinks.keys import DatabaseKeyring
@@ -64,12 +65,14 @@ class Witness:
         """`pool` has sessions of headrace_reader; `key` may read for the tenant."""
         self._pool = pool
         self._tenant = tenant
+        self._memory = Memory()
         self._watched = _Watched(TenantDatabase(pool))
         app = create_api(
             DatabaseKeyring(pool),
             self._watched,
             registry=CollectorRegistry(),
             retention=Retention(raw=raw_retention),
+            memory=self._memory,
         )
         self._http = AsyncClient(
             transport=ASGITransport(app), base_url="http://bench/api/v1", headers={"X-API-Key": key}
@@ -82,6 +85,7 @@ class Witness:
         newest sample of each series.
         """
         self._watched.seen.clear()
+        self._memory.forget()
         await self._answer(panel, end)
         return await self._count(*self._watched.seen)
 
@@ -92,7 +96,7 @@ class Witness:
         return await self._count(await self._raw(panel.question, end))
 
     async def differences(self, panel: Panel, end: datetime) -> list[str]:
-        """Points that are not what the raw samples give, in words.
+        """Points that are not what the raw samples give, in words, at a first look and at a second.
 
         Means must be the same to the last bit; a percentile may be off as much as a sketch is.
         """
@@ -102,13 +106,16 @@ class Witness:
         async with self._session() as connection:
             rows = await connection.fetch(sql, *arguments, timeout=3600)
         raw = {(row["bucket"], row["grp"]): (row["lowest"], row["highest"]) for row in rows}
-        shown = _shown(await self._answer(panel, end), panel.question.by)
+        self._memory.forget()
+        looks = [_shown(await self._answer(panel, end), panel.question.by) for _ in range(2)]
         error = 0.0 if panel.question.percentile is None else _SKETCH_ERROR
-        return [
+        found = (
             f"{panel.name}, {at:%Y-%m-%d %H:%M} {group or ''}: {value}, of raw samples {limits}"
+            for shown in looks
             for (at, group) in sorted(raw.keys() | shown.keys(), key=str)
             if not _within(value := shown.get((at, group)), limits := raw.get((at, group)), error)
-        ]
+        )
+        return list(dict.fromkeys(found))
 
     async def _answer(self, panel: Panel, end: datetime) -> Any:
         answer = await self._http.get(panel.path, params=panel.query(end))

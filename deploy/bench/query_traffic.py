@@ -7,17 +7,17 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import aiohttp
 import numpy as np
 import psutil
 
 from deploy.bench.query_load import Report
-from deploy.bench.query_mix import Panel
+from deploy.bench.query_mix import Panel, Parameters
 from deploy.bench.servers import free_port
 from schemas.errors import Temporary
 
@@ -41,7 +41,7 @@ class Timing:
 
 
 @asynccontextmanager
-async def api_process(dsn: str, raw_retention: timedelta) -> AsyncIterator[str]:
+async def api_process(dsn: str, raw_retention: timedelta, *options: str) -> AsyncIterator[str]:
     """`headrace api` itself over a database. Yields its URL when it is ready."""
     port = free_port()
     env = {
@@ -49,7 +49,7 @@ async def api_process(dsn: str, raw_retention: timedelta) -> AsyncIterator[str]:
         "HEADRACE_DATABASE": dsn,
         "HEADRACE_RAW_RETENTION": f"P{raw_retention.days}D",
     }
-    argv = [sys.executable, "-m", "deploy.cli", "api", "--port", str(port)]
+    argv = [sys.executable, "-m", "deploy.cli", "api", "--port", str(port), *options]
     process = psutil.Popen(argv, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     url = f"http://127.0.0.1:{port}"
     try:
@@ -64,7 +64,7 @@ async def time_panels(
     url: str,
     key: str,
     panels: Sequence[Panel],
-    end: datetime,
+    query: Callable[[Panel, random.Random], Parameters],
     *,
     rounds: int,
     concurrency: int,
@@ -72,19 +72,26 @@ async def time_panels(
 ) -> dict[str, list[float]]:
     """Seconds to each whole answer, by panel: each is asked `rounds` times, in a random order.
 
+    `query` makes the query string of each request; what is random about it is the same each time.
     `concurrency` clients ask one request after the other without a pause. Raises Temporary for an
     answer other than 200.
     """
     took: dict[str, list[float]] = defaultdict(list)
     order = random.Random(1)  # noqa: S311 # the same order each time, not a secret
     waiting = [order.sample(panels, len(panels)) for _ in range(WARM_UP + rounds)]
-    requests = iter([(n >= WARM_UP, panel) for n, round_ in enumerate(waiting) for panel in round_])
+    requests = iter(
+        [
+            (n >= WARM_UP, panel, query(panel, order))
+            for n, round_ in enumerate(waiting)
+            for panel in round_
+        ]
+    )
     total = rounds * len(panels)
 
     async def client(http: aiohttp.ClientSession) -> None:
-        for counted, panel in requests:
+        for counted, panel, parameters in requests:
             started = time.perf_counter()
-            async with http.get(f"/api/v1{panel.path}", params=panel.query(end)) as answer:
+            async with http.get(f"/api/v1{panel.path}", params=parameters) as answer:
                 body = await answer.read()
             if answer.status != 200:  # noqa: PLR2004
                 raise Temporary(

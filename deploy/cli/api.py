@@ -15,6 +15,7 @@ from query.api import create_api
 from query.database import TenantDatabase
 from query.parts import Limits
 from query.routing import Retention
+from query.settled import MOST_BYTES, Memory
 from query.shares import Shares
 from schemas.errors import Permanent
 from schemas.settings import Settings
@@ -50,6 +51,14 @@ def run(
             help="Seconds that a query may take before it is answered with 504.",
         ),
     ] = 10.0,
+    memory_mb: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            envvar="HEADRACE_MEMORY_MB",
+            help="Megabytes of figures to remember, of hours that are past change.",
+        ),
+    ] = MOST_BYTES >> 20,
 ) -> None:
     """Answer questions about metrics and runs, and manage definitions and keys, over HTTP.
 
@@ -63,11 +72,15 @@ def run(
     logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s %(message)s")
     database = resolve(settings, "database").database
     listener = listen(settings.api_host, PORT + settings.port_offset if port is None else port)
-    uvloop.run(_run(settings, database, listener, statement_timeout))
+    uvloop.run(_run(settings, database, listener, statement_timeout, Memory(memory_mb << 20)))
 
 
 async def _run(
-    settings: Settings, dsn: str, listener: socket.socket, statement_timeout: float
+    settings: Settings,
+    dsn: str,
+    listener: socket.socket,
+    statement_timeout: float,
+    memory: Memory,
 ) -> None:
     pool = await connect_pool(
         dsn, role="headrace_reader", application="api", max_size=_CONNECTIONS, tidy=False
@@ -86,6 +99,7 @@ async def _run(
             ),
             retention=Retention.of(settings.lifecycle),
             approvals=_approvals(settings),
+            memory=memory,
         )
         await serve(api, listener, "query API", registry, database.check)
     finally:

@@ -1,13 +1,14 @@
 -- name: subject
 -- What a request about metric $3 must know before it reads data. What changes whenever an answer about it
--- in [$1, $2) may: the samples stored or refreshed there, the metric's series (a metric deleted and sent
--- again has another first_seen), and its definition. The definition. And its series whose labels include
--- $4, at most $5. The labels are filtered last: @> is not leakproof, so the barrier of the view lets only
--- the name reach the index. Planned once for all values, and the last that is: see query.database.Plan.
+-- in [$1, $2) may: the samples stored or refreshed there, hour by hour with $6, the metric's series (a metric
+-- deleted and sent again has another first_seen), and its definition. The definition. And its series whose
+-- labels include $4, at most $5. The labels are filtered last: @> is not leakproof, so the barrier of the
+-- view lets only the name reach the index. Planned once for all values; $7 says how what follows is planned:
+-- see query.database.Plan.
 SELECT v.taken, v.waiting, v.changed_at, m.first_seen, m.series,
        d.created_at, d.version, d.display_name, d.unit, d.type, d.aggregation, d.retention_days,
-       s.ids, s.labels, set_config('plan_cache_mode', 'force_custom_plan', true)
-FROM data_version($1, $2) v
+       s.ids, s.labels, v.hours, v.versions, v.marked, set_config('plan_cache_mode', $7, true)
+FROM hour_states($1, $2, $6) v
 LEFT JOIN metrics_tenant m ON m.name = $3
 LEFT JOIN definitions_tenant d ON d.name = $3
 CROSS JOIN (
@@ -20,6 +21,10 @@ CROSS JOIN (
         LIMIT $5
     ) AS found
 ) s;
+
+-- name: plan_for_values
+-- What follows in the transaction is planned for its values.
+SELECT set_config('plan_cache_mode', 'force_custom_plan', true);
 
 -- name: page_samples
 -- Newest samples of some series in [$2, $3) that are not newer than ($4, $5), at most $6; and beside

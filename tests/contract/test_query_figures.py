@@ -207,6 +207,40 @@ async def test_figures_are_those_of_the_raw_samples(  # noqa: PLR0917 - hypothes
         )
 
 
+@EXAMPLES
+@given(
+    batches=st.lists(SAMPLES, min_size=3, max_size=3),
+    range_=RANGES,
+    bucket=BUCKETS,
+    agg=st.sampled_from([*NUMBERS, *SHARES]),
+)
+async def test_what_is_remembered_never_hides_what_came_since(
+    bench: Bench,
+    batches: list[list[Sample]],
+    range_: list[datetime],
+    bucket: tuple[str, int],
+    agg: str,
+) -> None:
+    """Every hour is past change each time that the same is asked, and late samples follow."""
+    name = bench.name()
+    start, end = range_[0], max(range_[1], range_[0] + 4 * HOUR)
+    spelled, seconds = bucket
+    asked = {"start": start.isoformat(), "end": end.isoformat(), "by": "host", "agg": agg}
+    samples: list[Sample] = []
+    for batch in batches:
+        await bench.put(name, batch)
+        samples += batch
+        await bench.store.refresh(MIDDLE)
+        await bench.store.pool.execute(
+            "UPDATE hour_versions SET changed_at = changed_at - interval '3 hours'"
+        )
+        wanted = expected(samples, start, end, timedelta(seconds=seconds), lambda host: host)
+        for _ in range(2):
+            assert points(await bench.series(name, bucket=spelled, **asked)) == pytest.approx(
+                {key: figures(values)[agg] for key, values in wanted.items()}, rel=1e-9
+            )
+
+
 async def test_each_source_gives_the_same(bench: Bench) -> None:
     """The coarser the question the coarser the source, down to the hour, and all of them agree."""
     name = bench.name()

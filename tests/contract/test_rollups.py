@@ -242,7 +242,7 @@ async def test_values_next_to_nothing_stop_no_refresh(store: Stored) -> None:
 async def test_versions_of_hours_change_with_what_is_stored(store: Stored) -> None:
     """Each mark of an hour counts once when it is taken, and is seen waiting before."""
     series = await store.series("gauge")
-    version = "SELECT taken, waiting FROM data_version($1, $2)"
+    version = "SELECT taken, waiting FROM hour_states($1, $2, false)"
     seen = []
     for minute in (0, 0, 61):
         await store.store([(BEGAN + minute * MINUTE, series, 1.0)])

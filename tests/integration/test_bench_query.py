@@ -53,6 +53,7 @@ def test_it_prints_times_and_rows_and_its_answers_are_those_of_the_raw_samples(
     assert result["storage"] == request.node.callspec.params["server"]
     assert (result["days"], result["series"]) == (1, 10 * HOSTS)
     assert result["mix"].keys() == {"p50_ms", "p95_ms", "p99_ms"}
+    assert result["mix_first_look"].keys() == result["mix"].keys()
     assert result["queries"].keys() == {panel.name for panel in mix(1)}
     assert result["differences"] == []
     for name, series in (("1d_host", 1), ("1d_all", HOSTS), ("1d_p95", 1)):

@@ -1,13 +1,13 @@
 """What a tenant sends, as the API lists it, and how a metric is deleted."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import parse_qsl
 
 import httpx
 import pytest
 
-from query.database import QUERIES, transaction
+from query.database import QUERIES, Rows, _Transaction
 from tests.sites import NOW, Site, at, serving
 
 NAMES = "/api/v1/metrics/names"
@@ -216,14 +216,35 @@ async def test_only_the_tenants_admin_deletes(site: Site) -> None:
     assert (await site.get(NAMES)).json()["names"] == ["cpu"]
 
 
-async def test_only_what_a_request_is_about_is_planned_for_all_values(site: Site) -> None:
-    """What is read then is planned for its own range: a plan for any can't tell a minute from a month."""
-    begin = datetime(2026, 1, 1, tzinfo=UTC)
-    asked = (begin, begin + timedelta(days=1), "cpu", "{}", 10)
-    async with (
-        site.reader.acquire() as connection,
-        transaction(connection, site.tenants["acme"], 1, "READ ONLY", "generic"),
-    ):
-        assert await connection.fetchval("SHOW plan_cache_mode") == "force_generic_plan"
-        await connection.fetch(QUERIES["subject"], *asked)
-        assert await connection.fetchval("SHOW plan_cache_mode") == "force_custom_plan"
+@pytest.mark.parametrize(
+    ("path", "hours", "query", "plan"),
+    [
+        ("metrics/series/cpu?bucket=5m", 12, "numbers_5m", "generic"),
+        ("metrics/series/cpu?bucket=5m", 7 * 24, "numbers_5m", "custom"),
+        ("metrics/series/cpu?bucket=10s", 1, "numbers_raw", "custom"),
+        ("metrics/series/cpu?bucket=5m&agg=p95", 1, "percentiles_raw", "custom"),
+        ("metrics/aggregate/cpu?agg=max", 3, "numbers_1h", "generic"),
+        ("data/points?name=cpu", 1, "page_samples", "custom"),
+    ],
+)
+async def test_what_reads_a_lot_is_planned_for_its_values(  # noqa: PLR0917 # a case has four parts
+    site: Site, monkeypatch: pytest.MonkeyPatch, path: str, hours: int, query: str, plan: str
+) -> None:
+    """A plan for any can't tell a minute from a month; what a request is about is always planned once."""
+    await site.store("acme", "cpu", {"host": "a"}, (at(30), 1.0))
+    modes, rows = {}, _Transaction.rows
+
+    async def noted(reading: _Transaction, name: str, *arguments: object) -> Rows:
+        modes[name] = await reading.connection.fetchval("SHOW plan_cache_mode")
+        return await rows(reading, name, *arguments)
+
+    monkeypatch.setattr(_Transaction, "rows", noted)
+    route, _, asked = path.partition("?")
+    answer = await site.get(
+        f"/api/v1/{route}",
+        start=at(60 * hours).isoformat(),
+        **dict(parse_qsl(asked)),
+    )
+    assert answer.status_code == 200, answer.text
+    assert modes["subject"] == "force_generic_plan"
+    assert modes[query] == f"force_{plan}_plan"

@@ -168,6 +168,7 @@ async def test_functions_of_the_owner_are_few_and_can_not_be_misled(scene: Scene
     assert {row["name"] for row in functions if row["callable"] and row["definer"]} == {
         "find_key",
         "data_version",
+        "hour_states",
         "latest_samples",
         "metric_plan",
         "rollup_until",

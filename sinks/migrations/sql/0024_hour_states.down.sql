@@ -1,0 +1,1 @@
+DROP FUNCTION hour_states(timestamptz, timestamptz, boolean);

@@ -62,7 +62,8 @@ def run(
 ) -> None:
     """Answer questions about metrics and runs, and manage definitions and keys, over HTTP.
 
-    Needs an API key of scope read, for changes of scope admin. Starts while the database is away, and is ready when it is back.
+    Needs an API key of scope read, for changes of scope admin. Starts while the database is away, and is
+    ready when it is back.
 
         headrace api
         curl -H "X-API-Key: $KEY" localhost:21090/api/v1/metrics/names

@@ -169,7 +169,8 @@ def dashboards(
 ) -> None:
     """Time the dashboards of load tests over a year of nightly runs of 50 endpoints.
 
-    Each request first by one client, with the CPU and the rows that it takes, then all of them by several.
+    Each request first by one client, with the CPU and the rows that it takes,
+    then all of them by several.
 
         headrace bench dashboards
         headrace bench dashboards --nights 30 --json

@@ -126,7 +126,8 @@ def items(
 ) -> None:
     """Serve the demo's items: a small CRUD service over a schema of its own, to be put under load.
 
-    Makes its schema, `items`, beside headrace's tables.
+    Makes its schema, `items`, beside headrace's tables,
+    which it leaves alone.
 
         headrace items
         curl localhost:21000/items -H 'content-type: application/json' -d '{"title": "water"}'

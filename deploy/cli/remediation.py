@@ -148,7 +148,8 @@ def pause(
 ) -> None:
     """Stop: nothing is remedied any more, and what is on stops before its next step.
 
-    With --from and --for it is a maintenance window.
+    With --from and --for
+    it is a maintenance window.
 
         headrace remediation pause --all-tenants --reason "network change"
         headrace remediation pause --from 2026-06-01T22:00+0000 --for 2h

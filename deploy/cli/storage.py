@@ -39,6 +39,9 @@ def register(app: typer.Typer) -> None:
 def status(*, as_json: Json = False) -> None:
     """Show sizes, how far each rollup is, what waits, what happens by itself and what goes next.
 
+    By itself: by the worker's maintenance, and on TimescaleDB
+    by its policies.
+
         headrace storage status
         headrace storage status --json | jq '.levels[] | {level, lag}'
 

@@ -17,6 +17,7 @@ from query.parameters import EARLIEST, LATEST
 from query.windows import MOST_ROWS
 from sinks.database import connect_pool
 from sinks.keys import DatabaseKeyring
+from sinks.migrate import migrate
 from tests.outages import database_away
 from tests.sites import Site, at, serving, store_run
 
@@ -481,9 +482,16 @@ async def test_an_outage_is_503_and_passes(postgres: str, database: str, site: S
     assert (await site.get("/api/v1/metrics/names")).status_code == 200
 
 
-async def test_a_database_that_was_not_migrated_is_not_ready(postgres: str) -> None:
-    """Readiness says what to run."""
-    async with await connect_pool(postgres, role=None, application="test") as pool:
+@pytest.mark.parametrize("version", [None, "0023"])
+async def test_a_database_that_was_not_migrated_far_enough_is_not_ready(
+    postgres: str, database: str, version: str | None
+) -> None:
+    """Readiness says what to run; 0023 is the last version without all that queries read."""
+    if version:
+        migrate(database, to=version)
+    async with await connect_pool(
+        database if version else postgres, role=None, application="test"
+    ) as pool:
         api = create_api(DatabaseKeyring(pool), TenantDatabase(pool), registry=CollectorRegistry())
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(api), base_url="http://a"

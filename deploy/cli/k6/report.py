@@ -37,7 +37,8 @@ def report(
 ) -> None:
     """Write a run's charts, tables, thresholds, checks and comparison into one HTML file.
 
-    It needs no network and no server: open it, attach it, keep it. Five megabytes, most of them Plotly.
+    It needs no network and no server: open it, attach it, keep it.
+    Five megabytes, most of them Plotly.
 
         headrace k6 report latest --html report.html
         headrace k6 report $RUN --html report.html --baseline release-2.1

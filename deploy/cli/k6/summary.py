@@ -32,10 +32,11 @@ def summary(
 ) -> None:
     """Show a run's end-of-test summary, in k6's layout, over the points of all its runners.
 
+    How a run went is its verdict,
+    not this command's exit code.
+
         headrace k6 summary latest
         headrace k6 summary latest --test checkout --json
-
-    How a run went is its verdict, not this command's exit code.
     """
 
     async def work(one: Reading) -> Result:

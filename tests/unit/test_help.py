@@ -1,0 +1,31 @@
+"""What `--help` shows: examples can be copied."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from deploy.cli import build
+
+
+def _commands(command: Any, *path: str) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Every command by the words that call it, with its docstring."""
+    for name, one in getattr(command, "commands", {}).items():
+        yield from _commands(one, *path, name)
+    if command.callback and path:
+        yield path, command.callback.__doc__ or ""
+
+
+def test_examples_stand_on_lines_of_their_own() -> None:
+    """Typer joins those that follow a paragraph of one line."""
+    app = build()
+    joined = []
+    for path, words in _commands(typer.main.get_command(app)):
+        shown = CliRunner().invoke(app, [*path, "--help"], env={"COLUMNS": "200"}).output
+        lines = {line.strip() for line in shown.splitlines()}
+        examples = [line.strip() for line in words.splitlines() if line.startswith(" " * 8)]
+        joined += [(path, one) for one in examples if one and one not in lines]
+    if joined:
+        pytest.fail(f"not on a line of their own: {joined}")

@@ -93,7 +93,7 @@ async def bucketed(
             match,
             asked,
             plan=plan_of(bucket),
-            with_hours=settled.is_worth_it(asked),
+            with_hours=agg != "rate" and settled.is_worth_it(asked),
         )
         defined = subject.defined
         figure = agg or defined.aggregation

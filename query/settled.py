@@ -64,7 +64,7 @@ class Hours:
             versions[(at - first) // _HOUR] = columns.array(row["versions"])
         for marked in row["marked"] or ():
             begin, until = (micros(moment) - first for moment in (marked.lower, marked.upper))
-            versions[max(0, begin // _HOUR) : max(0, -(-until // _HOUR))] = _UNSETTLED
+            versions[begin // _HOUR : -(-until // _HOUR)] = _UNSETTLED
         return cls(first, versions)
 
     def settled(self, route: Route, width: int, now: int) -> "Cells[Any]":

@@ -20,8 +20,8 @@ LATENCY = "bench_latency"
 """Defined as a histogram: its percentiles over days come from sketches. The others are gauges."""
 
 _MINUTES = 15
+"""Before the end of the data, in which a look may have been: no two need be the same to the minute."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
 
 Parameters = tuple[tuple[str, str], ...]
 

@@ -30,31 +30,34 @@ Statement = tuple[str, tuple[object, ...]]
 
 
 @dataclass(frozen=True)
-class _Watched:
-    """A `Database` that keeps the statements it is asked for."""
+class Watched:
+    """A `Database` that keeps the names and arguments of the queries it is asked for."""
 
     database: Database
-    seen: list[Statement] = field(default_factory=list)
+    seen: list[tuple[str, tuple[Any, ...]]] = field(default_factory=list)
 
     @asynccontextmanager
     async def reading(self, tenant_id: UUID, plan: Plan = "custom") -> AsyncIterator[Reading]:
+        """See Database."""
         async with self.database.reading(tenant_id, plan) as reading:
             yield _WatchedReading(reading, self.seen)
 
     def writing(self, tenant_id: UUID) -> AbstractAsyncContextManager[Reading]:
+        """See Database."""
         return self.database.writing(tenant_id)
 
     async def check(self) -> None:
+        """See Database."""
         await self.database.check()
 
 
 @dataclass(frozen=True)
 class _WatchedReading:
     reading: Reading
-    seen: list[Statement]
+    seen: list[tuple[str, tuple[Any, ...]]]
 
     async def rows(self, query: str, *arguments: object) -> Rows:
-        self.seen.append((QUERIES[query], arguments))
+        self.seen.append((query, arguments))
         return await self.reading.rows(query, *arguments)
 
 
@@ -66,7 +69,7 @@ class Witness:
         self._pool = pool
         self._tenant = tenant
         self._memory = Memory()
-        self._watched = _Watched(TenantDatabase(pool))
+        self._watched = Watched(TenantDatabase(pool))
         app = create_api(
             DatabaseKeyring(pool),
             self._watched,
@@ -87,7 +90,7 @@ class Witness:
         self._watched.seen.clear()
         self._memory.forget()
         await self._answer(panel, end)
-        return await self._count(*self._watched.seen)
+        return await self._count(*((QUERIES[name], asked) for name, asked in self._watched.seen))
 
     async def rows_read_raw(self, panel: Panel, end: datetime) -> int | None:
         """As rows_read, for the same answer from raw samples; None for a panel that shows none."""

@@ -55,7 +55,7 @@ async def _paused_in_mid_copy(bench: Bench, log: Path) -> AsyncIterator[Headrace
                     " AND application_name = 'headrace ingest' AND state = 'active'"
                     " AND query LIKE 'COPY %' AND wait_event = 'ClientRead')"
                 ):
-                    await asyncio.sleep(0.02)
+                    await asyncio.sleep(0.02)  # nothing tells when a session begins to wait
             yield worker
 
 

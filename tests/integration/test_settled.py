@@ -1,61 +1,22 @@
 """What the API remembers of settled hours, over a real database: when it may, and what ends it."""
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 
+from deploy.bench.query_rows import Watched
 from query.api import create_api
-from query.database import Database, Plan, Reading, Rows
 from schemas.lifecycle import floor
 from sinks.keys import DatabaseKeyring
 from tests.lifecycle import HOUR, MINUTE, Stored, stored
 from tests.sites import NOW, Site, serving
 
 FROM = NOW - 12 * HOUR
-
-
-@dataclass(frozen=True)
-class Watched:
-    """A database that notes which hours of samples it is asked for, counted from FROM."""
-
-    database: Database
-    read: list[tuple[int, int]] = field(default_factory=list)
-
-    @asynccontextmanager
-    async def reading(self, tenant_id: UUID, plan: Plan = "custom") -> AsyncIterator[Reading]:
-        """See Database."""
-        async with self.database.reading(tenant_id, plan) as reading:
-            yield WatchedReading(reading, self.read)
-
-    def writing(self, tenant_id: UUID) -> AbstractAsyncContextManager[Reading]:
-        """See Database."""
-        return self.database.writing(tenant_id)
-
-    async def check(self) -> None:
-        """See Database."""
-        await self.database.check()
-
-
-@dataclass(frozen=True)
-class WatchedReading:
-    """Its transactions."""
-
-    reading: Reading
-    read: list[tuple[int, int]]
-
-    async def rows(self, query: str, *arguments: Any) -> Rows:
-        """See Reading."""
-        if query.startswith(("numbers_", "percentiles_", "classes_")):
-            first, last = ((at - FROM) // HOUR for at in arguments[2:4])
-            self.read.append((first, last))
-        return await self.reading.rows(query, *arguments)
 
 
 @dataclass(frozen=True)
@@ -67,9 +28,18 @@ class Bench:
     watched: Watched
     client: httpx.AsyncClient
 
+    @property
+    def read(self) -> list[tuple[int, int]]:
+        """Hours of samples that the last request read, counted from FROM."""
+        return [
+            ((arguments[2] - FROM) // HOUR, (arguments[3] - FROM) // HOUR)
+            for name, arguments in self.watched.seen
+            if name.startswith(("numbers_", "percentiles_", "classes_"))
+        ]
+
     async def ask(self, who: str = "acme", **asked: Any) -> list[dict[str, Any]]:
-        """Points of the last twelve hours; `watched` then has what was read."""
-        self.watched.read.clear()
+        """Points of the last twelve hours."""
+        self.watched.seen.clear()
         answer = await self.client.get(
             "/api/v1/metrics/series/cpu",
             params={"bucket": "5m", "start": FROM.isoformat(), "end": NOW.isoformat(), **asked},
@@ -113,15 +83,15 @@ async def test_an_hour_is_remembered_once_it_has_settled(bench: Bench) -> None:
     assert len(wanted) == 48
     for _ in range(2):
         await bench.ask()
-        assert bench.watched.read == [(0, 12)]
+        assert bench.read == [(0, 12)]
     await bench.store.refresh(NOW)
     for _ in range(2):
         assert await bench.ask() == wanted
-        assert bench.watched.read == [(0, 12)]
+        assert bench.read == [(0, 12)]
     await bench.settle()
     await bench.ask()
     assert await bench.ask() == wanted
-    assert bench.watched.read == []
+    assert bench.read == []
 
 
 @pytest.mark.parametrize("agg", ["avg", "p95"])
@@ -135,11 +105,11 @@ async def test_a_late_sample_is_seen_as_soon_as_it_is_refreshed(bench: Bench, ag
     new = {"timestamp": _text(floor(late, 5 * MINUTE)), "value": 1000.0, "n": 1}
     for _ in range(2):
         assert [point for point in await bench.ask(agg=agg) if point not in before] == [new]
-        assert set(bench.watched.read) == {(3, 4)}
+        assert set(bench.read) == {(3, 4)}
     await bench.settle()
     for read in ({(3, 4)}, set()):
         assert [point for point in await bench.ask(agg=agg) if point not in before] == [new]
-        assert set(bench.watched.read) == read
+        assert set(bench.read) == read
 
 
 async def test_a_new_series_is_seen(bench: Bench) -> None:
@@ -157,9 +127,9 @@ async def test_tenants_do_not_share_it(bench: Bench) -> None:
     await bench.settle()
     assert (await bench.ask("acme"))[0]["value"] == 0.0
     assert (await bench.ask("other"))[0]["value"] == 50.0
-    assert bench.watched.read == [(0, 12)]
+    assert bench.read == [(0, 12)]
     assert (await bench.ask("acme"))[0]["value"] == 0.0
-    assert bench.watched.read == []
+    assert bench.read == []
 
 
 async def test_nothing_is_left_of_a_metric_that_was_deleted(bench: Bench) -> None:
@@ -181,4 +151,4 @@ async def test_a_range_moves_on(bench: Bench) -> None:
     later = timedelta(minutes=70)
     asked = {"start": (FROM + later).isoformat(), "end": (NOW + later).isoformat()}
     assert len(await bench.ask(**asked)) == 43
-    assert bench.watched.read == [(1, 2), (12, 13)]
+    assert bench.read == [(1, 2), (12, 13)]

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import Any
 
-import pytest
 import typer
 from typer.testing import CliRunner
 
@@ -27,5 +26,4 @@ def test_examples_stand_on_lines_of_their_own() -> None:
         lines = {line.strip() for line in shown.splitlines()}
         examples = [line.strip() for line in words.splitlines() if line.startswith(" " * 8)]
         joined += [(path, one) for one in examples if one and one not in lines]
-    if joined:
-        pytest.fail(f"not on a line of their own: {joined}")
+    assert joined == []

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import psycopg
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
@@ -42,22 +43,27 @@ class Plan:
     steps: tuple[Step, ...]
 
 
-def plan(dsn: str, *, to: str | None = None, rollback: int = 0) -> Plan:
+def plan(
+    dsn: str, *, to: str | None = None, rollback: int = 0, storage: StorageMode | None = None
+) -> Plan:
     """Find the steps from the database's version to `to` (default: newest), or `rollback` steps back.
 
-    Changes nothing. Raises Temporary when the database can't be reached and Permanent for an
-    unknown version or a rollback past the first one.
+    `storage` is the mode of a database that has none yet (default: what the server offers). Changes
+    nothing. Raises Temporary when the database can't be reached, and Permanent for an unknown version, a
+    rollback past the first one, a mode that can't be had, and what the login may not do.
     """
     with _connect(dsn) as connection:
-        return _plan(connection, to, rollback)
+        return _plan(connection, to, rollback, storage)
 
 
-def migrate(dsn: str, *, to: str | None = None, rollback: int = 0) -> Plan:
+def migrate(
+    dsn: str, *, to: str | None = None, rollback: int = 0, storage: StorageMode | None = None
+) -> Plan:
     """Carry out what `plan` finds, each revision in a transaction of its own, and return it."""
     with _connect(dsn) as connection:
         connection.execute(sa.select(sa.func.pg_advisory_lock(_LOCK)))
         try:
-            found = _plan(connection, to, rollback)
+            found = _plan(connection, to, rollback, storage)
             connection.commit()
             if found.steps:
                 config = _config()
@@ -75,14 +81,16 @@ def migrate(dsn: str, *, to: str | None = None, rollback: int = 0) -> Plan:
         return found
 
 
-def _plan(connection: sa.Connection, to: str | None, rollback: int) -> Plan:
+def _plan(
+    connection: sa.Connection, to: str | None, rollback: int, storage: StorageMode | None
+) -> Plan:
     scripts = ScriptDirectory.from_config(_config())
     # Oldest first; the chain is linear by construction.
     chain = [(s.revision, Path(s.path).stem) for s in scripts.walk_revisions()][::-1]
     ids = [revision for revision, _ in chain]
     context = MigrationContext.configure(connection, opts={"version_table": "schema_version"})
     current = context.get_current_revision()
-    mode = _mode(connection)
+    mode = _mode(connection, storage)
     at = ids.index(current) + 1 if current in ids else 0
     if current is not None and current not in ids:
         raise Permanent(
@@ -110,16 +118,34 @@ def _position(ids: list[str], to: str) -> int:
     return ids.index(wanted) + 1
 
 
-def _mode(connection: sa.Connection) -> StorageMode:
-    """The recorded mode, or what the server offers when none is recorded yet.
+def _mode(connection: sa.Connection, wanted: StorageMode | None) -> StorageMode:
+    """The recorded mode, or when none is recorded yet the wanted one, or what the server offers."""
+    if connection.scalar(sa.text("SELECT to_regclass('storage')")) is not None:
+        recorded: StorageMode | None = connection.scalar(sa.text("SELECT mode FROM storage"))
+        if recorded is not None and wanted in {None, recorded}:
+            return recorded
+        if recorded is not None:
+            raise Permanent(
+                f"This database has been in the storage mode {recorded} since it was first migrated, and "
+                f"can't change to {wanted}. To move to a new database: deploy/docs/upgrade.md."
+            )
+    if wanted == "postgresql":
+        return wanted
+    offered = _offered(connection)
+    if wanted not in {None, offered}:
+        raise Permanent(
+            "This server has no TimescaleDB, or an Apache-licensed build of it: install the community "
+            "edition, or leave --storage out."
+        )
+    return offered
+
+
+def _offered(connection: sa.Connection) -> StorageMode:
+    """What the server has.
 
     An Apache-licensed build of the extension has neither compression nor continuous aggregates:
     such a database is treated as plain PostgreSQL.
     """
-    if connection.scalar(sa.text("SELECT to_regclass('storage')")) is not None:
-        recorded: StorageMode | None = connection.scalar(sa.text("SELECT mode FROM storage"))
-        if recorded is not None:
-            return recorded
     available = connection.scalar(
         sa.text("SELECT count(*) FROM pg_available_extensions WHERE name = 'timescaledb'")
     )
@@ -145,7 +171,28 @@ def _connect(dsn: str) -> Iterator[sa.Connection]:
     try:
         with engine.connect() as connection:
             yield connection
-    except sa.exc.OperationalError as error:
-        raise Temporary(f"The database can't be used: {error.orig}") from error
+    except (sa.exc.DBAPIError, psycopg.Error) as error:
+        raise _spoken(error) from error
     finally:
         engine.dispose()
+
+
+def _spoken(error: sa.exc.DBAPIError | psycopg.Error) -> Exception:
+    """What the database says, as one of our errors; itself, when it is a bug."""
+    cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+    said = str(cause).partition("\n")[0]
+    if "must be preloaded" in said:
+        return Permanent(
+            "This server has TimescaleDB but doesn't load it: add timescaledb to its "
+            "shared_preload_libraries and restart it, or take plain PostgreSQL for good: "
+            "headrace migrate --storage postgresql."
+        )
+    if isinstance(cause, psycopg.errors.InsufficientPrivilege):
+        return Permanent(
+            f"This login may not do what migrating takes: {said}. It needs to own the database, to be "
+            "allowed to create roles, and to be a member of headrace_owner where that is there already: "
+            "deploy/docs/upgrade.md."
+        )
+    if isinstance(cause, psycopg.OperationalError):
+        return Temporary(f"The database can't be used: {cause}")
+    return error

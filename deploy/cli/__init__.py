@@ -2,7 +2,8 @@
 
 import sys
 from importlib import import_module
-from typing import NoReturn
+from importlib.metadata import version
+from typing import Annotated, NoReturn
 
 import typer
 from pydantic import ValidationError
@@ -48,11 +49,29 @@ def build(wanted: str | None = None) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     # Without a callback Typer makes the only command of a subject the application itself.
-    app.callback()(lambda: None)
+    app.callback()(_root)
     only = [subject for subject, commands in SUBJECTS.items() if wanted in commands]
     for subject in only or SUBJECTS:
         import_module(f"deploy.cli.{subject}").register(app)
     return app
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"headrace {version('headrace')}")
+        raise typer.Exit
+
+
+def _root(
+    *,
+    shown: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    pass
 
 
 def _complain(text: str) -> None:
@@ -61,7 +80,9 @@ def _complain(text: str) -> None:
 
 def main() -> NoReturn:
     """Run the command line. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration."""
-    wanted = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
+    # The version needs no subject: any of them spares importing all.
+    without = "test" if "--version" in sys.argv else None
+    wanted = next((word for word in sys.argv[1:] if not word.startswith("-")), without)
     try:
         build(wanted)(prog_name="headrace")
     except ValidationError as error:

@@ -16,7 +16,7 @@ from schemas.errors import Permanent
 from schemas.settings import Settings
 from sinks.database import connect_pool
 from sinks.lifecycle.maintenance import open_lifecycle
-from sinks.migrate import Plan, migrate, plan
+from sinks.migrate import Plan, StorageMode, migrate, plan
 from sinks.outages import OUTAGE, classify
 
 
@@ -31,6 +31,12 @@ def run(
         str | None, typer.Option(help="Stop at this version; 0 is an empty database.")
     ] = None,
     rollback: Annotated[int, typer.Option(min=0, help="Take back this many versions.")] = 0,
+    storage: Annotated[
+        StorageMode | None,
+        typer.Option(
+            help="Of a database that is empty yet. Default: TimescaleDB where the server has it."
+        ),
+    ] = None,
     show: Annotated[
         bool, typer.Option("--plan", help="Print the SQL that would run; change nothing.")
     ] = False,
@@ -53,10 +59,10 @@ def run(
     settings = Settings()
     endpoints = resolve(settings, "kafka", "database")
     if show:
-        found = plan(endpoints.database, to=to, rollback=rollback)
+        found = plan(endpoints.database, to=to, rollback=rollback, storage=storage)
         _print(found, [], as_json=as_json, show=True)
         return
-    found = migrate(endpoints.database, to=to, rollback=rollback)
+    found = migrate(endpoints.database, to=to, rollback=rollback, storage=storage)
     made = []
     if to is None and not rollback:
         asyncio.run(_prepare(settings, endpoints))

@@ -1,15 +1,18 @@
 """Migrations: forward, back and forward again are exact, safe side by side, and frozen once applied."""
 
 import hashlib
+import secrets
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
 import pytest
+import sqlalchemy as sa
 
 import sinks.migrations
 from schemas.errors import Permanent, Temporary
 from sinks.migrate import migrate, plan
+from sinks.scratch import scratch_database
 from tests.contract.catalog import describe
 from tests.contract.conftest import Storage
 
@@ -50,6 +53,17 @@ def test_storage_mode_is_what_the_server_offers_and_is_recorded(empty: Storage) 
     with psycopg.connect(empty.dsn, autocommit=True) as connection:
         connection.execute("UPDATE storage SET mode = %s", (other,))
     assert plan(empty.dsn).storage == other
+
+
+def test_storage_mode_can_be_chosen_while_the_database_is_empty(empty: Storage) -> None:
+    """Plain PostgreSQL goes on any server; what the server lacks, or the database is not, is refused."""
+    if empty.mode == "postgresql":
+        with pytest.raises(Permanent, match="no TimescaleDB"):
+            plan(empty.dsn, storage="timescaledb")
+    assert migrate(empty.dsn, to="1", storage="postgresql").storage == "postgresql"
+    assert plan(empty.dsn, storage="postgresql").storage == plan(empty.dsn).storage == "postgresql"
+    with pytest.raises(Permanent, match="can't change to timescaledb"):
+        migrate(empty.dsn, storage="timescaledb")
 
 
 def test_plan_names_the_steps_and_changes_nothing(empty: Storage) -> None:
@@ -123,6 +137,19 @@ def test_unreachable_database_is_a_temporary_error() -> None:
     """Nobody listens there: try again later, with the reason in the message."""
     with pytest.raises(Temporary, match="can't be used"):
         plan("postgresql://postgres@127.0.0.1:1/postgres")
+
+
+def test_login_that_may_not_migrate_is_told_what_it_lacks(postgres: str) -> None:
+    """A person has to grant it: no traceback, and nothing is changed."""
+    login = f"low_{secrets.token_hex(4)}"
+    with scratch_database(postgres) as dsn, psycopg.connect(dsn, autocommit=True) as owner:
+        owner.execute(f"CREATE ROLE {login} LOGIN PASSWORD 'low'")
+        try:
+            low = sa.make_url(dsn).set(username=login, password="low")
+            with pytest.raises(Permanent, match=r"permission denied.*create roles"):
+                migrate(low.render_as_string(hide_password=False))
+        finally:
+            owner.execute(f"DROP ROLE {login}")
 
 
 def test_applied_migrations_never_change() -> None:

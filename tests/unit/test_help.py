@@ -1,6 +1,7 @@
 """What `--help` shows: examples can be copied."""
 
 from collections.abc import Iterator
+from importlib.metadata import version
 from typing import Any
 
 import typer
@@ -27,3 +28,9 @@ def test_examples_stand_on_lines_of_their_own() -> None:
         examples = [line.strip() for line in words.splitlines() if line.startswith(" " * 8)]
         joined += [(path, one) for one in examples if one and one not in lines]
     assert joined == []
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    """As every command has it."""
+    shown = CliRunner().invoke(build("test"), ["--version"]).output
+    assert shown == f"headrace {version('headrace')}\n"

@@ -16,7 +16,7 @@ import pytest
 from schemas.settings import Settings
 from sinks.migrate import StorageMode, migrate
 from sinks.scratch import scratch_database
-from tests.timescale_wasm.launch import install, timescale_wasm
+from tests.timescale_wasm.launch import install, make_image, timescale_wasm
 
 Kind = Literal["postgresql", "timescaledb-wasm", "timescaledb-native"]
 KINDS: tuple[Kind, ...] = ("postgresql", "timescaledb-wasm", "timescaledb-native")
@@ -50,35 +50,56 @@ def wasm_packages() -> Path:
     return install(settings.runtime or settings.home / "runtime")
 
 
-@contextmanager
-def _open(kind: Kind, request: pytest.FixtureRequest) -> Iterator[Storage]:
-    if kind == "timescaledb-wasm":
-        server = timescale_wasm(request.getfixturevalue("wasm_packages"))
-    elif kind == "timescaledb-native":
-        server = scratch_database(native_server())
-    else:
-        server = scratch_database(request.getfixturevalue("postgres"))
-    with server as dsn:
-        yield Storage(kind, dsn)
+@pytest.fixture(scope="session")
+def wasm_image(wasm_packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty database for the WASM build to start with."""
+    return make_image(wasm_packages, tmp_path_factory.mktemp("wasm") / "empty.tar", lambda _: None)
+
+
+@pytest.fixture(scope="session")
+def wasm_template(wasm_packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated one."""
+    return make_image(wasm_packages, tmp_path_factory.mktemp("wasm") / "migrated.tar", migrate)
 
 
 @pytest.fixture(params=KINDS)
 def empty(request: pytest.FixtureRequest) -> Iterator[Storage]:
     """A database without any schema of ours, on each kind of server in turn."""
-    with _open(request.param, request) as storage:
-        yield storage
+    given = request.getfixturevalue
+    if request.param == "timescaledb-wasm":
+        server = timescale_wasm(given("wasm_packages"), given("wasm_image"))
+    elif request.param == "timescaledb-native":
+        server = scratch_database(native_server())
+    else:
+        server = scratch_database(given("postgres"))
+    with server as dsn:
+        yield Storage(request.param, dsn)
 
 
-@pytest.fixture
-def migrated(empty: Storage) -> Storage:
+@pytest.fixture(params=KINDS)
+def migrated(request: pytest.FixtureRequest) -> Iterator[Storage]:
     """A database at the newest version, on each kind of server in turn."""
-    migrate(empty.dsn)
-    return empty
+    given = request.getfixturevalue
+    if request.param == "timescaledb-wasm":
+        server = timescale_wasm(given("wasm_packages"), given("wasm_template"))
+    elif request.param == "timescaledb-native":
+        server = _migrated_native()
+    else:
+        server = scratch_database(given("postgres"), given("template"))
+    with server as dsn:
+        yield Storage(request.param, dsn)
 
 
 @pytest.fixture
 def native() -> Iterator[Storage]:
     """A database at the newest version on a native TimescaleDB."""
+    with _migrated_native() as dsn:
+        yield Storage("timescaledb-native", dsn)
+
+
+@contextmanager
+def _migrated_native() -> Iterator[str]:
+    """Not copied from another: TimescaleDB's scheduler is connected to each, and none is copied then."""
     with scratch_database(native_server()) as dsn:
         migrate(dsn)
-        yield Storage("timescaledb-native", dsn)
+        yield dsn

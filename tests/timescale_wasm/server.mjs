@@ -1,11 +1,18 @@
-// One empty TimescaleDB, in memory, behind the PostgreSQL protocol. Prints its port, ends with its standard input.
+// One TimescaleDB, in memory, behind the PostgreSQL protocol: an empty one, or what an image holds that it is given.
+// Prints its port, ends with its standard input. A line there names a file to write an image to; it is printed when done.
+import { readFileSync, writeFileSync } from 'node:fs'
+import { createInterface } from 'node:readline'
 import { PGlite, protocol } from '@electric-sql/pglite'
 import { timescaledb } from '@electric-sql/pglite/timescaledb'
 import { PGLiteSocketServer } from '@electric-sql/pglite-socket'
 
-const db = await PGlite.create({ extensions: { timescaledb } })
-// Here, because one session can't create it again after it was rolled back or dropped.
-await db.exec('CREATE EXTENSION timescaledb')
+const image = process.argv[2]
+const db = await PGlite.create({
+  extensions: { timescaledb },
+  loadDataDir: image && new Blob([readFileSync(image)]),
+})
+// Here, because one session can't create it again after it was rolled back or dropped. A server would preload it.
+await db.exec(image ? "LOAD 'timescaledb'" : 'CREATE EXTENSION timescaledb')
 const statement = (sql) => db.execProtocolRaw(protocol.serialize.query(sql))
 
 // All connections share the one session that WASM has, one after the other: whatever one leaves behind
@@ -33,4 +40,9 @@ server.addEventListener('listening', (event) => console.log(event.detail.port))
 await server.start()
 
 // A test run that is killed closes the pipe: no server outlives it.
-process.stdin.on('close', () => process.exit(0)).resume()
+createInterface({ input: process.stdin })
+  .on('line', async (path) => {
+    writeFileSync(path, await (await db.dumpDataDir('none')).bytes())
+    console.log(path)
+  })
+  .on('close', () => process.exit(0))

@@ -16,7 +16,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from schemas.errors import Permanent, Temporary
+from schemas.errors import HeadraceError, Permanent, Temporary
 from sinks.migrations.scripts import files
 
 StorageMode = Literal["timescaledb", "postgresql"]
@@ -172,13 +172,15 @@ def _connect(dsn: str) -> Iterator[sa.Connection]:
         with engine.connect() as connection:
             yield connection
     except (sa.exc.DBAPIError, psycopg.Error) as error:
-        raise _spoken(error) from error
+        if (ours := _spoken(error)) is None:
+            raise
+        raise ours from error
     finally:
         engine.dispose()
 
 
-def _spoken(error: sa.exc.DBAPIError | psycopg.Error) -> Exception:
-    """What the database says, as one of our errors; itself, when it is a bug."""
+def _spoken(error: sa.exc.DBAPIError | psycopg.Error) -> HeadraceError | None:
+    """What the database says, as an error of ours; None when it is a bug."""
     cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
     said = str(cause).partition("\n")[0]
     if "must be preloaded" in said:
@@ -195,4 +197,4 @@ def _spoken(error: sa.exc.DBAPIError | psycopg.Error) -> Exception:
         )
     if isinstance(cause, psycopg.OperationalError):
         return Temporary(f"The database can't be used: {cause}")
-    return error
+    return None

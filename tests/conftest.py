@@ -2,7 +2,7 @@
 
 import secrets
 import signal
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from schemas.topics import Topics
 from sinks.migrate import migrate
 from sinks.scratch import scratch_database
+from tests.ingestion import Bench, ingestion
 from tests.servers import Servers, servers
 
 TESTS = Path(__file__).parent
@@ -83,3 +84,10 @@ def database(postgres: str, template: str) -> Iterator[str]:
     """DSN of a freshly migrated database of the test's own."""
     with scratch_database(postgres, template) as dsn:
         yield dsn
+
+
+@pytest.fixture
+async def bench(kafka: str, database: str, topics: Topics) -> AsyncIterator[Bench]:
+    """Topics, a tenant and a migrated database of the test's own."""
+    async with ingestion(kafka, database, topics) as found:
+        yield found

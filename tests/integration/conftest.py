@@ -4,12 +4,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from schemas.topics import Topics
-from tests.ingestion import Bench, ingestion
+from tests.sites import Site, serving
 
 
 @pytest.fixture
-async def bench(kafka: str, database: str, topics: Topics) -> AsyncIterator[Bench]:
-    """Topics, a tenant and a migrated database of the test's own."""
-    async with ingestion(kafka, database, topics) as found:
-        yield found
+async def site(database: str) -> AsyncIterator[Site]:
+    """A migrated database with two tenants, and the read API over it."""
+    async with serving(database) as site:
+        yield site

@@ -1,6 +1,5 @@
 """API keys that a tenant's admin manages over the API: this tenant's, and no other's."""
 
-from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,16 +10,10 @@ import pytest
 from schemas.errors import Invalid
 from schemas.keys import PREFIX, key_hash
 from sinks.keys import CachePolicy, DatabaseKeyring, Tenants
-from tests.sites import Site, serving
+from tests.sites import Site
 
 PATH = "/api/v1/keys"
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture
-async def site(database: str) -> AsyncIterator[Site]:
-    async with serving(database) as site:
-        yield site
 
 
 async def make(site: Site, who: str = "acme", **asked: Any) -> dict[str, Any]:

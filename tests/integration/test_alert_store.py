@@ -16,13 +16,7 @@ from schemas.transitions import Transition
 from sinks.alerts import AlertStore
 from sinks.database import connect_pool
 from tests.alerting import BEGAN, Incident
-from tests.sites import Site, serving
-
-
-@pytest.fixture
-async def site(database: str) -> AsyncIterator[Site]:
-    async with serving(database) as site:
-        yield site
+from tests.sites import Site
 
 
 @pytest.fixture

@@ -17,17 +17,11 @@ from sinks.alerts import AlertStore
 from sinks.database import connect_pool
 from sinks.keys import Tenants
 from tests.alerting import Incident
-from tests.sites import NOW, Site, serving
+from tests.sites import NOW, Site
 
 ALERTS, SILENCES = "/api/v1/alerts", "/api/v1/silences"
 LATER = (NOW + timedelta(hours=1)).isoformat()
 QUIET = {"matchers": ["host=~[ab]"], "expires_at": LATER, "author": "eve", "comment": "new disks"}
-
-
-@pytest.fixture
-async def site(database: str) -> AsyncIterator[Site]:
-    async with serving(database) as site:
-        yield site
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """What a tenant sends, as the API lists it, and how a metric is deleted."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -8,18 +7,12 @@ import httpx
 import pytest
 
 from query.database import QUERIES, Rows, _Transaction
-from tests.sites import NOW, Site, at, serving
+from tests.sites import NOW, Site, at
 
 NAMES = "/api/v1/metrics/names"
 LABELS = "/api/v1/metrics/labels"
 CARDINALITY = "/api/v1/cardinality"
 DATA = "/api/v1/metrics/data"
-
-
-@pytest.fixture
-async def site(database: str) -> AsyncIterator[Site]:
-    async with serving(database) as site:
-        yield site
 
 
 async def follow(site: Site, path: str, field: str, **query: Any) -> list[Any]:

@@ -1,14 +1,13 @@
 """Metric definitions over the API: made, read, changed by one editor at a time, and deleted."""
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import quote
 
 import asyncpg
 import pytest
 
-from tests.sites import Site, at, serving
+from tests.sites import Site, at
 
 PATH = "/api/v1/metrics/definitions"
 CPU = {
@@ -22,12 +21,6 @@ CPU = {
     "alert_threshold": {"warning": 80.0, "critical": 95.0},
     "max_label_values": 500,
 }
-
-
-@pytest.fixture
-async def site(database: str) -> AsyncIterator[Site]:
-    async with serving(database) as site:
-        yield site
 
 
 async def define(site: Site, who: str = "acme", **definition: Any) -> str:

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,12 +22,12 @@ from schemas.topics import Topics
 from sinks.database import connect_pool
 from sinks.forget import Drained, DrainPolicy, Forgetting, Pool, drain
 from sinks.lifecycle.maintenance import open_lifecycle
+from tests.deletions import exact, owner, traces
 from tests.ingestion import ARRIVES_WITHIN, Bench, ingestion
 from tests.leaks.databases import MODES, migrated_database
 from tests.processes import headrace
 
 NAMES = ("doomed", "kept")
-LEVELS = ("samples_1m", "samples_5m", "samples_1h")
 
 
 @pytest.fixture(params=MODES)
@@ -37,13 +36,6 @@ async def bench(request: pytest.FixtureRequest, kafka: str, topics: Topics) -> A
     with migrated_database(request) as dsn:
         async with ingestion(kafka, dsn, topics) as found:
             yield found
-
-
-@asynccontextmanager
-async def owner(bench: Bench) -> AsyncIterator[Pool]:
-    """A pool in the role that deletes."""
-    async with await connect_pool(bench.dsn, role="headrace_owner", application="test") as pool:
-        yield pool
 
 
 async def refresh(pool: Pool) -> None:
@@ -78,66 +70,6 @@ async def define(bench: Bench, tenant: UUID) -> None:
             tenant,
             name,
         )
-
-
-async def tables(bench: Bench) -> list[tuple[str, bool]]:
-    """Every table and view of ours, those of the extension's own data too; and whether it has series."""
-    rows = await bench.pool.fetch(
-        "SELECT c.oid::regclass::text, EXISTS (SELECT FROM pg_attribute a"
-        "   WHERE a.attrelid = c.oid AND a.attname = 'series_id' AND a.atttypid = 'bigint'::regtype)"
-        " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-        " WHERE c.relkind IN ('r', 'p', 'v', 'm')"
-        " AND n.nspname IN ('public', '_timescaledb_internal')"
-        " AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')"
-    )
-    assert len(rows) > 30
-    return [tuple(row) for row in rows]
-
-
-async def traces(bench: Bench, series: Sequence[int], words: Sequence[object]) -> list[str]:
-    """Tables that still hold one of the series, or a row with one of the words in it."""
-    found = []
-    for table, has_series in await tables(bench):
-        if has_series and await bench.pool.fetchval(
-            f"SELECT EXISTS (SELECT FROM {table} WHERE series_id = ANY ($1))",  # noqa: S608
-            series,
-        ):
-            found.append(f"{table}: series")
-        found += [
-            f"{table}: {word}"
-            for word in words
-            if await bench.pool.fetchval(
-                f"SELECT EXISTS (SELECT FROM {table} t WHERE t::text LIKE $1)",  # noqa: S608
-                f"%{word}%",
-            )
-        ]
-    return found
-
-
-async def exact(bench: Bench) -> None:
-    """Each rollup, stored or computed, says what the samples say, and no series is unknown."""
-    widths = ("1 minute", "5 minutes", "1 hour")
-    for level, width in zip(LEVELS, widths, strict=True):
-        wrong = await bench.pool.fetch(
-            "SELECT date_bin($1::text::interval, ts, 'epoch'), series_id, sum(v_num), count(*)"  # noqa: S608
-            f" FROM samples GROUP BY 1, 2 EXCEPT SELECT bucket, series_id, v_sum, n FROM {level}",
-            width,
-        )
-        assert wrong == [], level
-        total = await bench.pool.fetchval(f"SELECT sum(n) FROM {level}")  # noqa: S608
-        assert int(total or 0) == await bench.rows(), level
-    assert (
-        await bench.pool.fetchval(
-            "SELECT count(*) FROM samples LEFT JOIN series USING (series_id) WHERE name IS NULL"
-        )
-        == 0
-    )
-    assert (
-        await bench.pool.fetch(
-            "SELECT name, series FROM metrics EXCEPT SELECT name, count(*) FROM series GROUP BY 1"
-        )
-        == []
-    )
 
 
 class Stream:

@@ -10,9 +10,9 @@ from schemas.named_queries import load
 from schemas.transitions import Transition
 from sinks.alerts import AlertStore
 from sinks.forget import Forgetting
+from tests.deletions import owner, traces
 from tests.ingestion import Bench
 from tests.integration.test_forget import bench as bench  # noqa: PLC0414 - a fixture in each storage mode
-from tests.integration.test_forget import owner, traces
 from tests.remedies import fired, resolved
 
 SQL = load("tests.contract", "incidents.sql")

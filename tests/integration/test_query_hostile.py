@@ -1,14 +1,12 @@
 """Whatever stands in the parameters that routes of figures know: an answer or a 4xx."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.sites import Site, at, serving
+from tests.sites import Site, at
 
 COMMON = {
     "label": st.sampled_from(["host:a", "host:", ":", "a"]),
@@ -65,12 +63,6 @@ def requests(draw: st.DrawFn) -> tuple[str, dict[str, list[str]]]:
         values = ODD | MOMENTS if draw(one_in_ten) else known[name]
         parameters[name] = draw(st.lists(values, min_size=1, max_size=2 if draw(one_in_ten) else 1))
     return path, parameters
-
-
-@pytest.fixture
-async def site(database: str) -> AsyncIterator[Site]:
-    async with serving(database) as site:
-        yield site
 
 
 @settings(

@@ -1,7 +1,6 @@
 """Who sees what through the read API, and what nobody gets it to do."""
 
 import contextlib
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -16,15 +15,9 @@ from hypothesis import strategies as st
 from query.database import QUERIES, TenantDatabase
 from schemas.errors import Invalid, Temporary
 from sinks.keys import Tenants
-from tests.sites import Site, at, serving, store_run
+from tests.sites import Site, at, store_run
 
 UNKNOWN = "0197a5c0-7d2e-7cc3-98c5-6a1b2f3d4e5f"
-
-
-@pytest.fixture
-async def site(database: str) -> AsyncIterator[Site]:
-    async with serving(database) as site:
-        yield site
 
 
 async def test_nothing_of_another_tenant_is_visible(site: Site) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from sinks.database import connect_pool
 from sinks.definitions import ChangesOfDefinitions
 from sinks.rules import load_rules
 from tests.integration.test_storage_commands import answer, run
-from tests.sites import Site, serving
+from tests.sites import Site
 
 PATH = "/api/v1/rules"
 RULE = {
@@ -25,12 +24,6 @@ RULE = {
     "for": "10s",
 }
 FILE = f"rules: [{json.dumps(RULE)}, {{name: silent, metric: up, absent_for: 5m}}]"
-
-
-@pytest.fixture
-async def site(database: str) -> AsyncIterator[Site]:
-    async with serving(database) as site:
-        yield site
 
 
 async def test_a_rule_is_made_changed_and_deleted(site: Site) -> None:

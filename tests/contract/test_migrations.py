@@ -4,6 +4,7 @@ import hashlib
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psycopg
 import pytest
@@ -137,6 +138,23 @@ def test_unreachable_database_is_a_temporary_error() -> None:
     """Nobody listens there: try again later, with the reason in the message."""
     with pytest.raises(Temporary, match="can't be used"):
         plan("postgresql://postgres@127.0.0.1:1/postgres")
+
+
+def test_extension_that_the_server_does_not_load_is_a_persons_to_mend(postgres: str) -> None:
+    """It is loaded at the start or never, and says so; here a stand-in does, with the same words."""
+    refusal = """DO $$ BEGIN RAISE 'extension "timescaledb" must be preloaded'; END $$"""
+    with scratch_database(postgres) as dsn, TemporaryDirectory() as path:
+        extensions = Path(path) / "extension"
+        extensions.mkdir()
+        (extensions / "timescaledb.control").write_text("default_version = '1'")
+        (extensions / "timescaledb--1.sql").write_text(refusal)
+        Path(path).chmod(0o755)  # the server may run as another user
+        options = {"options": f"-c extension_control_path={path}"}
+        url = sa.make_url(dsn).update_query_dict(options)
+        unloaded = url.render_as_string(hide_password=False)
+        with pytest.raises(Permanent, match=r"shared_preload_libraries.*--storage postgresql"):
+            migrate(unloaded)
+        assert migrate(unloaded, to="1", storage="postgresql").storage == "postgresql"
 
 
 def test_login_that_may_not_migrate_is_told_what_it_lacks(postgres: str) -> None:

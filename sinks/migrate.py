@@ -122,13 +122,13 @@ def _mode(connection: sa.Connection, wanted: StorageMode | None) -> StorageMode:
     """The recorded mode, or when none is recorded yet the wanted one, or what the server offers."""
     if connection.scalar(sa.text("SELECT to_regclass('storage')")) is not None:
         recorded: StorageMode | None = connection.scalar(sa.text("SELECT mode FROM storage"))
-        if recorded is not None and wanted in {None, recorded}:
-            return recorded
-        if recorded is not None:
+        if recorded and wanted not in {None, recorded}:
             raise Permanent(
                 f"This database has been in the storage mode {recorded} since it was first migrated, and "
                 f"can't change to {wanted}. To move to a new database: deploy/docs/upgrade.md."
             )
+        if recorded:
+            return recorded
     if wanted == "postgresql":
         return wanted
     offered = _offered(connection)

@@ -36,7 +36,7 @@ async def traces(bench: Bench, series: Sequence[int], words: Sequence[object]) -
     found = []
     for table, has_series in await tables(bench):
         if has_series and await bench.pool.fetchval(
-            f"SELECT EXISTS (SELECT FROM {table} WHERE series_id = ANY ($1))",  # noqa: S608
+            f"SELECT EXISTS (SELECT FROM {table} WHERE series_id = ANY ($1))",  # noqa: S608 # names from the catalog
             series,
         ):
             found.append(f"{table}: series")
@@ -44,7 +44,7 @@ async def traces(bench: Bench, series: Sequence[int], words: Sequence[object]) -
             f"{table}: {word}"
             for word in words
             if await bench.pool.fetchval(
-                f"SELECT EXISTS (SELECT FROM {table} t WHERE t::text LIKE $1)",  # noqa: S608
+                f"SELECT EXISTS (SELECT FROM {table} t WHERE t::text LIKE $1)",  # noqa: S608 # names from the catalog
                 f"%{word}%",
             )
         ]
@@ -55,12 +55,12 @@ async def exact(bench: Bench) -> None:
     """Each rollup, stored or computed, says what the samples say, and no series is unknown."""
     for level, width in _LEVELS.items():
         wrong = await bench.pool.fetch(
-            "SELECT date_bin($1::text::interval, ts, 'epoch'), series_id, sum(v_num), count(*)"  # noqa: S608
+            "SELECT date_bin($1::text::interval, ts, 'epoch'), series_id, sum(v_num), count(*)"  # noqa: S608 # names of ours
             f" FROM samples GROUP BY 1, 2 EXCEPT SELECT bucket, series_id, v_sum, n FROM {level}",
             width,
         )
         assert wrong == [], level
-        total = await bench.pool.fetchval(f"SELECT sum(n) FROM {level}")  # noqa: S608
+        total = await bench.pool.fetchval(f"SELECT sum(n) FROM {level}")  # noqa: S608 # names of ours
         assert int(total or 0) == await bench.rows(), level
     assert (
         await bench.pool.fetchval(

@@ -62,44 +62,42 @@ def wasm_template(wasm_packages: Path, tmp_path_factory: pytest.TempPathFactory)
     return make_image(wasm_packages, tmp_path_factory.mktemp("wasm") / "migrated.tar", migrate)
 
 
-@pytest.fixture(params=KINDS)
-def empty(request: pytest.FixtureRequest) -> Iterator[Storage]:
-    """A database without any schema of ours, on each kind of server in turn."""
-    given = request.getfixturevalue
-    if request.param == "timescaledb-wasm":
-        server = timescale_wasm(given("wasm_packages"), given("wasm_image"))
-    elif request.param == "timescaledb-native":
+@contextmanager
+def _open(request: pytest.FixtureRequest, image: str, template: str | None) -> Iterator[Storage]:
+    """A database on the kind of server that is asked for, from what these fixtures have."""
+    kind, given = request.param, request.getfixturevalue
+    if kind == "timescaledb-wasm":
+        server = timescale_wasm(given("wasm_packages"), given(image))
+    elif kind == "timescaledb-native":
+        # No copy: TimescaleDB's scheduler is connected to each database, and none is copied then.
         server = scratch_database(native_server())
+    elif template:
+        server = scratch_database(given("postgres"), given(template))
     else:
         server = scratch_database(given("postgres"))
     with server as dsn:
-        yield Storage(request.param, dsn)
+        yield Storage(kind, dsn)
+
+
+@pytest.fixture(params=KINDS)
+def empty(request: pytest.FixtureRequest) -> Iterator[Storage]:
+    """A database without any schema of ours, on each kind of server in turn."""
+    with _open(request, "wasm_image", None) as storage:
+        yield storage
 
 
 @pytest.fixture(params=KINDS)
 def migrated(request: pytest.FixtureRequest) -> Iterator[Storage]:
     """A database at the newest version, on each kind of server in turn."""
-    given = request.getfixturevalue
-    if request.param == "timescaledb-wasm":
-        server = timescale_wasm(given("wasm_packages"), given("wasm_template"))
-    elif request.param == "timescaledb-native":
-        server = _migrated_native()
-    else:
-        server = scratch_database(given("postgres"), given("template"))
-    with server as dsn:
-        yield Storage(request.param, dsn)
+    with _open(request, "wasm_template", "template") as storage:
+        if storage.kind == "timescaledb-native":
+            migrate(storage.dsn)
+        yield storage
 
 
 @pytest.fixture
 def native() -> Iterator[Storage]:
     """A database at the newest version on a native TimescaleDB."""
-    with _migrated_native() as dsn:
-        yield Storage("timescaledb-native", dsn)
-
-
-@contextmanager
-def _migrated_native() -> Iterator[str]:
-    """Not copied from another: TimescaleDB's scheduler is connected to each, and none is copied then."""
     with scratch_database(native_server()) as dsn:
         migrate(dsn)
-        yield dsn
+        yield Storage("timescaledb-native", dsn)

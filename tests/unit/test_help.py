@@ -1,4 +1,4 @@
-"""What `--help` shows: examples can be copied."""
+"""What `--help` and `--version` show."""
 
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -31,6 +31,6 @@ def test_examples_stand_on_lines_of_their_own() -> None:
 
 
 def test_the_version_is_that_of_the_package() -> None:
-    """As every command has it."""
+    """Asked of the program, not of a command."""
     shown = CliRunner().invoke(build("test"), ["--version"]).output
     assert shown == f"headrace {version('headrace')}\n"
